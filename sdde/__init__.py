@@ -1,0 +1,48 @@
+"""Stochastic delay differential equations and asynchronous SGD: solve, plan, compare.
+
+Public names are loaded when first used, so that ``import sdde`` is quick and compiles nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sdde.errors import ArgumentError, CompileError, Error, SolutionWarning
+
+if TYPE_CHECKING:
+    from sdde import cluster, models, theory
+    from sdde.equation.jumps import Jump
+    from sdde.equation.problem import Problem
+    from sdde.solving.solution import Solution
+    from sdde.solving.solve import solve
+    from sdde.theory import compare
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Jump": "sdde.equation.jumps",
+    "Problem": "sdde.equation.problem",
+    "Solution": "sdde.solving.solution",
+    "solve": "sdde.solving.solve",
+    "compare": "sdde.theory.comparison",
+}
+_PACKAGES = ("cluster", "models", "theory")
+
+__all__ = [
+    "Problem", "Jump", "solve", "Solution",
+    "compare", "cluster", "models", "theory",
+    "Error", "ArgumentError", "CompileError", "SolutionWarning",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"sdde.{name}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'sdde' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

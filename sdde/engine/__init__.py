@@ -1,0 +1,1 @@
+"""How numbers are made; nothing here knows about users, files or threads."""

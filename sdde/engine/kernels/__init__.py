@@ -1,0 +1,1 @@
+"""Compiled loops only: arrays in, arrays out; no options, no Python objects."""

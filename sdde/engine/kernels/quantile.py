@@ -1,0 +1,50 @@
+"""One uniform number in, one draw out, for any law.
+
+Reads the tables written by `equation.laws.Law.table`: constants, exponentials, measured values,
+weighted
+values, and smooth laws as polynomials on cells of probability that halve towards 0 and 1.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_LEVELS = 53
+_TERMS = 8
+
+
+@njit(error_model="numpy", cache=True)
+def quantile(table: NDArray[np.float64], u: float) -> float:
+    """Return the `u`-quantile, 0 < u < 1, of the law behind `table`."""
+    kind = int(table[0])
+    if kind == 0:
+        return table[1]
+    if kind == 1:
+        return table[1] - table[2] * math.log(1.0 - u)
+    size = int(table[1])
+    if kind == 2:
+        return table[2 + min(int(u * size), size - 1)]
+    if kind == 4:
+        low, high = 0, size - 1
+        while low < high:
+            middle = (low + high) // 2
+            if table[2 + middle] < u:
+                low = middle + 1
+            else:
+                high = middle
+        return table[2 + size + low]
+    side = 0 if u < 0.5 else 1
+    mantissa, exponent = math.frexp(u if side == 0 else 1.0 - u)
+    if exponent == 0:  # exactly one half
+        mantissa, exponent = 1.0, -1
+    level = min(-exponent, _LEVELS) - 1
+    position = (2.0 * mantissa - 1.0) * size
+    cell = min(int(position), size - 1)
+    y = 2.0 * (position - cell) - 1.0
+    base = 2 + ((side * _LEVELS + level) * size + cell) * _TERMS
+    value = table[base + _TERMS - 1]
+    for i in range(_TERMS - 2, -1, -1):
+        value = value * y + table[base + i]
+    return value

@@ -1,0 +1,1 @@
+"""What is to be solved: plain values, without loops and without numba."""

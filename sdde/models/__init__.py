@@ -1,0 +1,1 @@
+"""Ready problems, each with the facts known about it."""

@@ -1,0 +1,1 @@
+"""Many paths: from a `Problem` to a `Solution`."""
