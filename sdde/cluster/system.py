@@ -93,8 +93,7 @@ class System:
             if law.mean <= 0:
                 raise checks.fail(
                     "compute_time", law.source, "has mean zero",
-                    why="Workers that need no time would deliver infinitely many gradients at
-                    once.",
+                    why="Such workers would deliver infinitely many gradients at once.",
                     remedy="For example compute_time = 1.0.",
                 )  # fmt: skip
         if self.communication is not None and not isinstance(self.communication, SharedLink):
@@ -118,7 +117,7 @@ class System:
         if workers is None:
             if self.workers is None:
                 raise checks.fail(
-                    "workers", None, "is not known", why="The system does not say how many it has.",
+                    "workers", None, "is not known", why="The system does not say.",
                     remedy="For example workers = 8.",
                 )  # fmt: skip
             return self.workers

@@ -8,6 +8,7 @@ draws with one uniform number. Nothing here knows about workers, delays or rando
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -153,11 +154,10 @@ class Law:
             first = (logs[0] - logs[quarter]) / max(values[quarter] - values[0], 1e-300)
             last = (logs[-1 - quarter] - logs[-1]) / max(values[-1] - values[-1 - quarter], 1e-300)
         else:
-            with np.errstate(all="ignore"):
-                t = np.asarray(self.frozen.isf([1e-50, 1e-100, 1e-200, 1e-300]), dtype=float)
+            t = _tails(self.frozen, np.array([1e-20, 1e-40, 1e-60, 1e-120]))[1]
             if not np.isfinite(t).all() or t[3] <= t[2] or t[1] <= t[0]:
                 return 0.0
-            first, last = 50 * math.log(10) / (t[1] - t[0]), 100 * math.log(10) / (t[3] - t[2])
+            first, last = 20 * math.log(10) / (t[1] - t[0]), 60 * math.log(10) / (t[3] - t[2])
         if last < 0.8 * first:
             return 0.0
         return -math.inf if last > 1.25 * first else -float(last)
@@ -182,8 +182,8 @@ class Law:
             x, w = np.polynomial.legendre.leggauss(32 if level < 8 else 12)
             low, high = 0.5 ** (level + 1), 0.5**level
             v = low + (high - low) * (x + 1.0) / 2.0
-            for tail in (self.frozen.ppf(v), self.frozen.isf(v)):
-                values.append(np.asarray(tail, dtype=float))
+            for tail in _tails(self.frozen, v):
+                values.append(tail)
                 weights.append(w * (high - low) / 2.0)
         x, w = np.concatenate(values), np.concatenate(weights)
         keep = np.isfinite(x)
@@ -215,6 +215,13 @@ class Law:
         return self.quantile(rng.random(size))
 
 
+def _tails(frozen: Any, v: Floats) -> Floats:
+    """Return the quantiles at `v` and at ``1 - v``, shape (2, ...), without SciPy's warnings."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.stack([np.asarray(frozen.ppf(v), float), np.asarray(frozen.isf(v), float)])
+
+
 def _smooth_table(frozen: Any, spread: float) -> Floats:
     """Tabulate a quantile function by polynomials on cells that halve towards both ends.
 
@@ -231,11 +238,11 @@ def _smooth_table(frozen: Any, spread: float) -> Floats:
         edges = np.arange(cells)
         share = (edges[:, None] + (nodes + 1.0) / 2.0) / cells
         v = top[:, None, None] / 2.0 * (1.0 + share)
-        values = np.stack([frozen.ppf(v), frozen.isf(v)])
+        values = _tails(frozen, v)
         coefficients = values @ to_powers.T
         share = (edges[:, None] + (between + 1.0) / 2.0) / cells
         v = top[:8, None, None] / 2.0 * (1.0 + share)
-        wanted = np.stack([frozen.ppf(v), frozen.isf(v)])
+        wanted = _tails(frozen, v)
         misfit = np.abs(coefficients[:, :8] @ at_between.T - wanted)
         scale = np.abs(wanted) + (spread if math.isfinite(spread) else 0.0)
         if np.nanmax(misfit / np.maximum(scale, 1e-300)) < 1e-9:
@@ -301,8 +308,7 @@ def as_laws(value: Any, workers: int, name: str) -> tuple[Law, ...]:
             name,
             value,
             f"lists {len(value)} laws for {workers} workers",
-            why="A list or tuple means one law per worker; measurements of one law are a NumPy
-            array.",
+            why="A list or tuple holds one law per worker; measurements are a NumPy array.",
             remedy=f"Give {workers} laws, or one law for all.",
         )
     return tuple(as_law(item, f"{name}[{i}]") for i, item in enumerate(value))
