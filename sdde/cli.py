@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 from sdde.errors import Error
 
+_SOURCE = "SYSTEM.toml or a trace (default: a recorded run)"
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
@@ -47,9 +49,8 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"sdde {sdde.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
 
-    compare = commands.add_parser("compare", help="theory, SDDE paths and discrete runs side by side")
-    compare.add_argument("source", nargs="?", help="SYSTEM.toml or a trace; default: a recorded
-    run")
+    compare = commands.add_parser("compare", help="closed form, SDDE paths and runs")
+    compare.add_argument("source", nargs="?", help=_SOURCE)
     compare.add_argument("--quick", action="store_true", help="fewer paths and runs")
     compare.add_argument("--target-loss", type=float, help="excess loss to reach")
     compare.add_argument("--learning-rate", type=float)
@@ -58,7 +59,7 @@ def _parser() -> _Parser:
     compare.set_defaults(run=_compare)
 
     plan = commands.add_parser("plan", help="how many workers for a target loss")
-    plan.add_argument("source", nargs="?", help="SYSTEM.toml or a trace; default: a recorded run")
+    plan.add_argument("source", nargs="?", help=_SOURCE)
     plan.add_argument("--target-loss", type=float, help="excess loss to reach")
     plan.add_argument("--learning-rate", type=float)
     plan.add_argument("--max-workers", type=int)
