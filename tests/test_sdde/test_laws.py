@@ -105,3 +105,31 @@ def test_what_is_no_law_of_a_time_is_refused_with_its_name(bad):
     """Every fault names the argument and shows a remedy or the reason."""
     with pytest.raises(ArgumentError, match="compute_time = "):
         as_law(bad, "compute_time")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        2.0,
+        st.expon(scale=2.0),
+        st.gamma(2.5, loc=0.3, scale=0.4),
+        st.uniform(0.2, 1.7),
+        np.array([1.0, 2.0, 4.0]),
+    ],
+)
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_closed_transforms_agree_with_quadrature_over_the_quantiles(source, power):
+    """Two routes to E T^p exp(-sT): closed forms and the nodes of the law."""
+    law = as_law(source, "law")
+    values, weights = law.nodes()
+    for s in (0.0, 1e-3, 0.3 + 2.0j, 3.0 - 1.0j):
+        wanted = np.sum(weights * values**power * np.exp(-s * values))
+        assert abs(law.laplace(s, power=power) - wanted) < 1e-10
+
+
+def test_the_transform_of_a_heavy_tailed_law_is_finite_on_the_imaginary_axis():
+    """Stability is decided there, also for laws without an exponential moment."""
+    law = as_law(st.lognorm(0.8), "law")
+    assert abs(law.laplace(0.0) - 1.0) < 1e-12
+    assert np.isfinite(law.laplace(1j * np.array([0.5, 2.0]))).all()
+    assert np.isinf(law.laplace(-0.1))
