@@ -7,28 +7,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdde.cluster.live_run import LiveRun, live
     from sdde.cluster.methods import AsyncSGD
-    from sdde.cluster.objectives import Quadratic, Softmax
+    from sdde.cluster.quadratic import Quadratic
     from sdde.cluster.runs import Runs
     from sdde.cluster.simulation import simulate
+    from sdde.cluster.softmax import Softmax
     from sdde.cluster.system import SharedLink, System
-    from sdde.cluster.trace_log import Trace, TraceWriter
+    from sdde.cluster.trace_log import Trace
+    from sdde.cluster.trace_reading import packaged_trace
+    from sdde.cluster.trace_writing import TraceWriter
 
 _HOMES = {
     "AsyncSGD": "methods",
-    "Quadratic": "objectives",
+    "Quadratic": "quadratic",
     "Runs": "runs",
     "SharedLink": "system",
-    "Softmax": "objectives",
+    "Softmax": "softmax",
     "System": "system",
     "Trace": "trace_log",
-    "TraceWriter": "trace_log",
+    "TraceWriter": "trace_writing",
+    "LiveRun": "live_run",
+    "live": "live_run",
+    "packaged_trace": "trace_reading",
     "simulate": "simulation",
 }
 
 __all__ = [
     "System", "SharedLink", "AsyncSGD", "Quadratic", "Softmax", "simulate", "Runs",
-    "Trace", "TraceWriter",
+    "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
 ]  # fmt: skip
 
 
