@@ -1,0 +1,308 @@
+"""`Runs`: what simulated training gave: loss against time and updates, staleness, counts, endings.
+
+A plain value with questions: the mean loss at any time, the time to reach a loss with an interval,
+the rate of updates. It knows how its runs were made only as a record, and never runs anything.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sdde import checks
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+STATUS = np.array(["done", "reached", "diverged"])  # in the order of the event loop's codes
+_RESAMPLES = 400  # of the bootstrap; its intervals are then good to a few per cent of their length
+_LEVEL = 0.95
+
+
+class TimeTo(NamedTuple):
+    """A time and its 95 % interval; ``nan`` where the loss is never reached or runs are too few."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Staleness:
+    """How many updates happened between a gradient's read and its use, over all runs.
+
+    Attributes
+    ----------
+    counts : array of int
+        Gradients with staleness 0, 1, 2, ...
+    """
+
+    counts: Integers
+
+    @property
+    def pmf(self) -> Floats:
+        """Share of the gradients with staleness 0, 1, 2, ..."""
+        return self.counts / max(int(self.counts.sum()), 1)
+
+    @property
+    def mean(self) -> float:
+        """Mean staleness, in updates."""
+        return float(self.pmf @ np.arange(len(self.counts)))
+
+    @property
+    def var(self) -> float:
+        """Variance of the staleness, in updates squared."""
+        return float(self.pmf @ (np.arange(len(self.counts)) - self.mean) ** 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Simulated runs of one cluster on one objective.
+
+    Loss is the excess above the minimum everywhere.
+
+    Attributes
+    ----------
+    objective, method, system : values
+        What was simulated.
+    workers : int
+        Number of workers.
+    learning_rate : float
+        The learning rate.
+    start : str
+        ``"together"`` or ``"stationary"``.
+    seed : int
+        Passing it as ``rng`` repeats the runs.
+    t : array
+        Times of the records: ``(records,)`` if recorded at given times, ``(runs, records)`` if
+        recorded at given numbers of updates; ``nan`` after a run has ended.
+    updates_at : array of int
+        Applied gradients at the records: ``(records,)`` or ``(runs, records)``, the other way
+        round.
+    loss : array (runs, records)
+        Loss at the records; ``nan`` after a run has ended, ``inf`` where it diverged.
+    status : array of str (runs,)
+        ``"done"``, ``"reached"`` (the loss asked for) or ``"diverged"``.
+    end_time : array (runs,)
+        When each run ended.
+    updates : array of int (runs,)
+        Gradients applied in each run.
+    staleness : Staleness
+        Histogram over all runs.
+    worker_counts : array of int (runs, workers)
+        Applied gradients of each worker.
+    """
+
+    objective: Any
+    method: Any
+    system: Any
+    workers: int
+    learning_rate: float
+    start: str
+    seed: int
+    t: Floats
+    updates_at: Integers
+    loss: Floats
+    status: NDArray[np.str_]
+    end_time: Floats
+    updates: Integers
+    staleness: Staleness
+    worker_counts: Integers
+
+    def __repr__(self) -> str:
+        kinds, counts = np.unique(self.status, return_counts=True)
+        ended = ", ".join(f"{c} {k}" for k, c in zip(kinds, counts, strict=True))
+        return (
+            f"Runs({len(self.loss)} runs of {self.method!r}, {self.workers} workers, "
+            f"learning_rate={self.learning_rate:g}: {ended})"
+        )
+
+    def loss_at(self, times: ArrayLike) -> Floats:
+        """Return the loss of each run at given times, as last recorded by then.
+
+        Parameters
+        ----------
+        times : float or array (times,)
+            Times >= 0, in the unit of the system's laws.
+
+        Returns
+        -------
+        array (runs, times)
+            Exact where every update is recorded, else as old as the last record; ``nan`` after a
+            run has ended, ``inf`` after it diverged.
+        """
+        asked = checks.vector("times", np.atleast_1d(np.asarray(times)))
+        if (asked < 0).any():
+            raise checks.fail("times", times, "holds a negative time")
+        result = np.empty((len(self.loss), asked.size))
+        for r, row in enumerate(self.loss):
+            t = self.t if self.t.ndim == 1 else self.t[r]
+            known = np.isfinite(t) & ~np.isnan(row)
+            index = np.searchsorted(t[known], asked, side="right") - 1
+            late = asked > self.end_time[r]
+            values = row[known][np.maximum(index, 0)]
+            after = math.inf if self.status[r] == "diverged" else math.nan
+            result[r] = np.where(late, after, values)
+        return result
+
+    def _times(self) -> Floats:
+        """Return the record times, or as many equally spaced times until the first run ends."""
+        if self.t.ndim == 1:
+            return self.t
+        going = self.status != "diverged"
+        last = self.end_time[going].min() if going.any() else self.end_time.max()
+        return np.linspace(0.0, float(last), self.t.shape[1])
+
+    def mean_loss(self, times: ArrayLike | None = None) -> tuple[Floats, Floats]:
+        """Return the mean over the runs of the loss, and its standard error.
+
+        Parameters
+        ----------
+        times : float or array (times,), optional
+            When; the record times if not given (equally spaced times until the first run ends, if
+            the records are at numbers of updates).
+
+        Returns
+        -------
+        mean, error : arrays (times,)
+            ``nan`` where a run has ended, ``inf`` where one has diverged; the error of one run is
+            ``nan``.
+        """
+        losses = self.loss_at(self._times() if times is None else times)
+        with np.errstate(invalid="ignore"):
+            mean = losses.mean(axis=0)
+            if len(losses) == 1:
+                return mean, np.full_like(mean, np.nan)
+            return mean, losses.std(axis=0, ddof=1) / math.sqrt(len(losses))
+
+    def update_rate(self) -> tuple[float, float]:
+        """Return applied gradients per unit of time, and the standard error over the runs."""
+        rates = self.updates / np.where(self.end_time > 0, self.end_time, np.nan)
+        error = rates.std(ddof=1) / math.sqrt(len(rates)) if len(rates) > 1 else math.nan
+        return float(rates.mean()), float(error)
+
+    def time_to(self, loss: float, statistic: str = "mean", settle: bool = True) -> TimeTo:
+        """Return when the loss is at or below a number, with a 95 % interval.
+
+        Parameters
+        ----------
+        loss : float
+            Loss above the minimum, > 0.
+        statistic : {"mean", "median"}
+            The time of the mean loss over the runs, or the median over the runs of their own times.
+        settle : bool
+            From then on until the end of the records, or the first time.
+
+        Returns
+        -------
+        TimeTo
+            ``(value, low, high)``. The interval is a percentile bootstrap over the runs. ``nan``
+            where the loss is not reached; the interval of a single run is ``nan``.
+
+        Notes
+        -----
+        The mean is interpolated (its logarithm linearly in time) between records, and can be told
+        only until the first run ends: with ``until_loss`` runs end at their own times, so ask for
+        the median. A run that has not reached the loss counts as infinitely late in the median.
+
+        Examples
+        --------
+        >>> from sdde import cluster
+        >>> runs = cluster.simulate(
+        ...     cluster.Quadratic(1.0), cluster.AsyncSGD(), cluster.System(1.0, workers=1),
+        ...     learning_rate=0.5, updates=10, records=11,
+        ... )
+        >>> runs.time_to(0.5 * 0.5**6, "median").value  # x = 1/8 after three updates
+        3.0
+        """
+        target = checks.positive("loss", loss, example=1e-3)
+        checks.choice("statistic", statistic, ("mean", "median"))
+        checks.flag("settle", settle)
+        rng = np.random.default_rng([self.seed, _RESAMPLES])
+        count = len(self.loss)
+        picks = rng.integers(count, size=(_RESAMPLES if count > 1 else 0, count))
+        if statistic == "median":
+            own = np.array([self._own_time(r, target, settle) for r in range(count)])
+            value = _finite(np.median(own))
+            samples = np.array([np.median(own[pick]) for pick in picks])
+        else:
+            times = self._times()
+            losses = self.loss_at(times)
+            value = _crossing(times, losses.mean(axis=0), target, settle)
+            samples = np.array(
+                [_crossing(times, losses[p].mean(axis=0), target, settle) for p in picks]
+            )
+            samples = np.where(np.isnan(samples), np.inf, samples)
+        if not len(samples):
+            return TimeTo(value, math.nan, math.nan)
+        tail = (1.0 - _LEVEL) / 2.0
+        low, high = np.quantile(samples, [tail, 1.0 - tail], method="nearest")
+        return TimeTo(value, _finite(low), _finite(high))
+
+    def _own_time(self, run: int, target: float, settle: bool) -> float:
+        """Return the time of one run by its own records, inf if never."""
+        t = self.t if self.t.ndim == 1 else self.t[run]
+        below = self.loss[run] <= target
+        if self.status[run] == "reached" and (settle or not below.any()):
+            return float(self.end_time[run])
+        known = np.isfinite(t) & ~np.isnan(self.loss[run])
+        index = _first(below[known], settle)
+        return math.inf if index is None else float(t[known][index])
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the loss against time: each run thin, their mean thick.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots()
+        shown = min(len(self.loss), 20)
+        for r in range(shown):
+            t = self.t if self.t.ndim == 1 else self.t[r]
+            ax.plot(t, self.loss[r], color="0.75", linewidth=0.7)
+        times = self._times()
+        ax.plot(times, self.mean_loss(times)[0], color="C0", linewidth=1.8, label="mean")
+        ax.set_yscale("log")
+        ax.set_xlabel("time")
+        ax.set_ylabel("loss above the minimum")
+        ax.legend()
+        return ax
+
+
+def _finite(value: float) -> float:
+    return float(value) if math.isfinite(value) else math.nan
+
+
+def _first(below: NDArray[np.bool_], settle: bool) -> int | None:
+    """Return the first index that is below, or from which on all are."""
+    if not below.any():
+        return None
+    if not settle:
+        return int(np.argmax(below))
+    if not below[-1]:
+        return None
+    return len(below) - int(np.argmin(below[::-1])) if not below.all() else 0
+
+
+def _crossing(times: Floats, mean: Floats, target: float, settle: bool) -> float:
+    known = ~np.isnan(mean)
+    t, value = times[known], mean[known]
+    index = _first(value <= target, settle)
+    if index is None:
+        return math.nan
+    if index == 0 or not math.isfinite(value[index - 1]) or value[index] <= 0:
+        return float(t[index])
+    above, below = math.log(value[index - 1]), math.log(value[index])
+    share = (above - math.log(target)) / (above - below) if above > below else 1.0
+    return float(t[index - 1] + share * (t[index] - t[index - 1]))
