@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
-from sdde.cluster.parameter_server import ParameterServer, Record, Row, prepare, work
+from sdde.cluster.parameter_server import ParameterServer, Record, Row, prepare, warm_up, work
 from sdde.cluster.softmax import Softmax
 from sdde.cluster.trace_log import Trace
 from sdde.engine.streams import seed_of
@@ -89,7 +89,8 @@ class LiveRun:
         lost = f", lost workers {list(self.lost_workers)}" if self.lost_workers else ""
         return (
             f"LiveRun: {self.status}, {self.updates[-1]} updates in {self.t[-1]:.4g} s "
-            f"by {self.workers} workers{lost}\n  excess loss {self.loss[0]:.4g} -> {self.loss[-1]:.4g}, "
+            f"by {self.workers} workers{lost}\n"
+            f"  excess loss {self.loss[0]:.4g} -> {self.loss[-1]:.4g}, "
             f"learning_rate {self.learning_rate:g}, batch {self.batch}\n{self.trace!r}"
         )
 
@@ -155,7 +156,9 @@ def live(
     -----
     Reads and applications are timed by the server, so no clocks need to agree; a gradient counts as
     applied, and the parameters as read, when the server has them in hand. ``start_time`` comes from
-    the worker and is logged only if all processes are on one machine, where they share a clock. In
+    the worker and is logged only if all processes are on one machine, where they share a clock. On
+    a cluster started here the workers run at lower priority than the server, which would otherwise
+    wait for a processor and apply gradients in bursts. In
     a script, call this under ``if __name__ == "__main__":``, because the processes import the
     script.
     """
@@ -305,7 +308,9 @@ class _Watch:
         homes = _places(client.nthreads(), workers)
         self._server_home, self._homes = homes[0], homes[1:]
         try:
-            machines = client.run(prepare, embedded=embedded, workers=sorted(set(homes)))
+            machines = client.run(
+                prepare, self._server_home, embedded=embedded, workers=sorted(set(homes))
+            )
         except ImportError as error:
             raise checks.fail(
                 "scheduler", client.scheduler.address, "has workers that cannot import sdde",
@@ -325,6 +330,15 @@ class _Watch:
             workers=[self._server_home], allow_other_workers=False,
         ).result(timeout=PATIENCE)  # fmt: skip
         shared = self._client.scatter(objective, workers=sorted(set(self._homes)), hash=False)
+        ready = [
+            submit(
+                warm_up, self._server, shared, batch=batch, pure=False,
+                workers=[home], allow_other_workers=False,
+            )
+            for home in self._homes
+        ]  # fmt: skip
+        self._client.gather(ready)
+        self._server.begin().result(timeout=PATIENCE)
         self._tasks = [
             submit(
                 work, self._server, shared, worker, seed=seed, batch=batch, pure=False,

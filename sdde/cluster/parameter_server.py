@@ -7,6 +7,7 @@ the worker processes, so it needs NumPy only; it does not know which processes t
 reach each other.
 """
 
+import os
 import platform
 import signal
 import time
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 Row = tuple[int, float, float, float, int, int, float]
 Record = tuple[int, float, Floats]
 
+NICE = 5  # how much worker processes step back behind the server
 BLOWN_UP = 1e12  # parameters of this norm will not come back
 
 
@@ -48,6 +50,10 @@ class ParameterServer:
         self._log: list[Row] = []
         self._records: list[Record] = [(0, 0.0, self._x.copy())]
         self._status = "running"
+
+    def begin(self) -> None:
+        """Set the clock to zero, once every process is ready."""
+        self._epoch = time.perf_counter()
 
     def push(self, worker: int, gradient: Floats | None, started: float) -> Floats | None:
         """Apply a gradient (None: a first call); return new parameters, or None to stop."""
@@ -103,12 +109,31 @@ def work(server: Any, objective: Any, worker: int, *, seed: int, batch: int) -> 
     return count
 
 
-def prepare(*, embedded: bool) -> str:
-    """Make a worker process ready and return the name of its machine.
+def warm_up(server: Any, objective: Any, *, batch: int) -> None:
+    """Compute one gradient and reach the server once, so that no first time falls into the run."""
+    objective.gradient(objective.start, np.arange(batch) % len(objective.inputs))
+    server.collect(0, 0).result()
 
-    Ctrl-C in a terminal reaches every process of an embedded cluster; only the first one may act on
-    it, or the log would die with the server.
+
+def prepare(server: str, *, embedded: bool, dask_worker: Any) -> str:
+    """Make this dask worker ready and return the name of its machine.
+
+    In an embedded cluster all processes share the caller's terminal and processors. Ctrl-C reaches
+    each of them, but only the caller may act on it, or the log would die with the server. And the
+    server, which has a machine of its own in a real cluster, goes first: where it has to wait for a
+    processor, gradients pile up and are applied in bursts.
+
+    Parameters
+    ----------
+    server : str
+        Address of the dask worker that holds the parameters.
+    embedded : bool
+        Whether this process was started for the run.
+    dask_worker : distributed.Worker
+        This dask worker; dask fills it in.
     """
     if embedded:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if dask_worker.address != server and hasattr(os, "nice"):
+            os.nice(NICE)
     return platform.node()

@@ -4,6 +4,7 @@ What a file or a user gives becomes arrays of the right type in the order of tim
 are refused with the row that shows them. Nothing here computes anything from the columns.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,8 @@ def clean_columns(
     data: Mapping[str, Any], names: tuple[str, ...]
 ) -> tuple[Columns, tuple[str, ...]]:
     """Return read-only columns in the order of `apply_time`, and the names of the workers if they
-    have any."""
+    have any.
+    """
     columns: Columns = {}
     for name in COLUMNS:
         if name not in data:
@@ -86,13 +88,13 @@ def _clean(name: str, values: NDArray[Any]) -> NDArray[Any]:
 def _consistent(columns: dict[str, NDArray[Any]]) -> None:
     """Refuse rows that no run can have made."""
     given = [name for name in _TIMES if name in columns]
-    for earlier, later in zip(given[:-1], given[1:], strict=True):
+    for earlier, later in itertools.pairwise(given):
         late = columns[earlier] > columns[later]
         if late.any():
             row = int(np.flatnonzero(late)[0])
             raise checks.fail(
                 earlier, columns[earlier][row].item(), f"is after {later} in row {row}",
-                why=f"{int(late.sum())} of {len(late)} rows; gradients are read, computed, applied.",
+                why=f"{int(late.sum())} of {len(late)} rows; a gradient is read, then applied.",
                 remedy="Take all times from one clock, for example the server's.",
             )  # fmt: skip
     for name in ("compute_time", "staleness", "read_version"):

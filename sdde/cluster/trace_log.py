@@ -283,32 +283,57 @@ class Trace:
             return self.compute_time(worker)
         if "worker" not in self:
             return self.delay(worker)
-        lengths = self._cycles_by_worker()
-        if worker is not None:
-            chosen = lengths[self._code(worker)]
-        else:
-            chosen = np.concatenate(list(lengths.values()))
-        if not chosen.size:
+        lengths = (
+            self.cycles()[1] if worker is None else self.cycles_by_worker()[self._code(worker)]
+        )
+        if not lengths.size:
             raise checks.fail(
                 "trace", f"{len(self)} rows", "is too short",
                 why="A cycle is seen once a worker has two rows, and none has.",
             )  # fmt: skip
-        return chosen
+        return lengths
 
-    def _cycles_by_worker(self) -> dict[int, Floats]:
-        clock = self.data["read_time"] if "read_time" in self else self.data["apply_time"]
+    def cycles(self) -> tuple[Floats, Floats]:
+        """Return when each finished cycle began and how long it took, worker after worker.
+
+        Returns
+        -------
+        begin, length : array
+            In the order of time within each worker.
+        """
+        order, clock, same = self._by_worker()
+        length = np.diff(clock[order])
+        return clock[order][:-1][same], length[same]
+
+    def cycles_by_worker(self) -> dict[int, Floats]:
+        """Return the lengths of the finished cycles of each worker.
+
+        Returns
+        -------
+        dict of int to array
+            By the number of the worker, in the order of time; empty arrays for workers with one
+            row. In a log of durations every row is a cycle.
+        """
+        if "apply_time" not in self and "read_time" not in self:
+            codes = np.unique(self["worker"]).tolist()
+            return {code: self.compute_time(code) for code in codes}
+        order, clock, same = self._by_worker()
+        worker = self.data["worker"][order]
+        parts = np.split(np.diff(clock[order]), np.flatnonzero(~same))
+        parts = [part if i == 0 else part[1:] for i, part in enumerate(parts)]
+        return dict(zip(np.unique(worker).tolist(), parts, strict=True))
+
+    def _by_worker(self) -> tuple[Integers, Floats, NDArray[np.bool_]]:
+        """Return rows by worker and time, the clock of cycles, and where a worker goes on."""
+        name = "read_time" if "read_time" in self else "apply_time"
+        self._need("cycles", "worker", name)
+        clock = self.data[name]
         order = np.lexsort((clock, self.data["worker"]))
         worker = self.data["worker"][order]
-        ends = np.flatnonzero(np.diff(worker)) + 1
-        parts = np.split(clock[order], ends)
-        return {
-            int(worker[start]): np.diff(part)
-            for start, part in zip([0, *ends.tolist()], parts, strict=True)
-        }
+        return order, clock, worker[1:] == worker[:-1]
 
     def staleness(self, worker: int | str | None = None) -> Integers:
-        """Return how many updates others made between the read and the use of each applied
-        gradient.
+        """Return how many updates of others each applied gradient missed: its age in updates.
 
         Parameters
         ----------
