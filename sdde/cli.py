@@ -1,9 +1,8 @@
 """The command line: ``sdde compare | plan | solve | trace | live``.
 
 Each command reads its input, calls the same public functions that scripts call, prints a table and
-writes a
-figure or a page. Exit status: 0 done, 1 a comparison failed its tolerance, 2 misuse (one line, no
-traceback).
+writes a figure or a page. Exit status: 0 done, 1 a comparison failed its tolerance, 2 misuse (one
+line, no traceback).
 """
 
 import argparse
@@ -167,7 +166,7 @@ def _trace(options: argparse.Namespace) -> int:
     print(trace)
     print(trace.check())
     if options.plot:
-        _save_figure(trace.plot(), options.plot)
+        _save_figure(trace.plot()[0].figure, options.plot)
     return 0
 
 

@@ -84,14 +84,17 @@ def describe(source: str | None) -> Description:
 
 def of_trace(trace: Any, name: str) -> Description:
     """Return the description of a traced run on the digits: its system and measured objective."""
-    from sdde.cluster import Softmax, System
+    from sdde.cluster import Softmax
 
-    batch = int(trace.header.get("batch", 16))
-    training = Softmax.digits(batch=batch)
-    rate = trace.header.get("learning_rate")
+    header = trace.header
+    training = Softmax.digits(
+        batch=int(header.get("batch", 64)),
+        regularisation=float(header.get("regularisation", 0.01)),
+    )
+    rate = header.get("learning_rate")
     return Description(
         name=name,
-        system=System(trace.cycle_time(), workers=trace.workers),
+        system=trace.system(),
         objective=training.quadratic(),
         training=training,
         learning_rate=None if rate is None else float(rate),

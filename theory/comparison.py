@@ -1,0 +1,515 @@
+"""Theory against paths and runs: the only file here that imports the simulator.
+
+One description of a system is answered three times: in closed form, by paths of the SDDE with
+Poisson
+gradient arrivals, and by event-by-event runs. The three share no code beyond the description, so
+agreement is evidence for each, and where they differ one sees what the SDDE leaves out.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde import checks, cluster
+from sdde.errors import ArgumentError
+
+from .async_sgd import AsyncSGD
+from .planning import Plan, plan
+
+Floats = NDArray[np.float64]
+
+Z = 4.5  # standard errors allowed: a false alarm once in 150,000 statements
+MODEL = 0.10  # relative error allowed to the SDDE, which takes arrivals for a Poisson process
+EXACT = 0.02  # relative error allowed where theory is exact and only the start-up differs
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A simulated number and its standard error."""
+
+    value: float
+    error: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One quantity, answered three times.
+
+    Attributes
+    ----------
+    workers : int
+    quantity : str
+    theory : float
+        The closed form.
+    paths, runs : Estimate or None
+        SDDE paths and discrete runs; None where the account does not speak of the quantity.
+    model_error : float
+        Relative error that the closed form is allowed to have, beyond `Z` standard errors.
+    """
+
+    workers: int
+    quantity: str
+    theory: float
+    paths: Estimate | None
+    runs: Estimate | None
+    model_error: float
+
+    def difference(self, estimate: Estimate | None) -> float:
+        """Return the relative difference of a simulated number from the closed form."""
+        if estimate is None or not math.isfinite(estimate.value):
+            return math.nan
+        return estimate.value / self.theory - 1.0 if self.theory else estimate.value
+
+    @property
+    def agrees(self) -> bool:
+        """Whether paths and runs lie within `Z` standard errors plus the model error of theory."""
+        return all(self._close(one) for one in (self.paths, self.runs) if one is not None)
+
+    def _close(self, estimate: Estimate) -> bool:
+        if not math.isfinite(self.theory) or not math.isfinite(estimate.value):
+            return math.isnan(estimate.value) == math.isnan(self.theory)
+        allowed = Z * estimate.error + self.model_error * abs(self.theory)
+        return abs(estimate.value - self.theory) <= allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The mean excess loss against time, as one account gives it, with standard errors."""
+
+    name: str
+    loss: Floats
+    error: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All accounts at one number of workers.
+
+    Attributes
+    ----------
+    workers : int
+    times : array (times,)
+    accounts : tuple of Account
+        Closed form, SDDE paths, discrete runs, and runs of the real objective where there is one.
+    staleness : array
+        Measured law of the staleness: share of gradients with staleness 0, 1, ...
+    predicted_staleness : array
+    """
+
+    workers: int
+    times: Floats
+    accounts: tuple[Account, ...]
+    staleness: Floats
+    predicted_staleness: Floats
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Closed form, SDDE paths and discrete runs of one plan, side by side.
+
+    Attributes
+    ----------
+    name : str
+        What was compared.
+    plan : Plan
+    rows : tuple of Row
+        One per quantity and number of workers.
+    cases : tuple of Case
+        Loss curves and staleness at each number of workers.
+    trace : sdde.cluster.Trace or None
+        The log of the real run behind the comparison.
+    settings : dict
+        Paths, runs, seed: what is needed to make it again.
+
+    Examples
+    --------
+    >>> import sdde
+    >>> objective = sdde.cluster.Quadratic(1.0, noise=0.5, start=1.0)
+    >>> plan = sdde.theory.plan(
+    ...     objective, sdde.cluster.System(1.0), target_loss=0.02, learning_rate=0.05, max_workers=8
+    ... )
+    >>> comparison = sdde.compare(plan, runs=50, paths=50, rng=1)
+    >>> comparison.passed
+    True
+    """
+
+    name: str
+    plan: Plan
+    rows: tuple[Row, ...]
+    cases: tuple[Case, ...]
+    trace: Any = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every row agrees within its tolerance."""
+        return all(row.agrees for row in self.rows)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """The rows as plain records."""
+        return [
+            {
+                "workers": row.workers,
+                "quantity": row.quantity,
+                "closed_form": row.theory,
+                "sdde_paths": None if row.paths is None else row.paths.value,
+                "sdde_error": None if row.paths is None else row.paths.error,
+                "discrete_runs": None if row.runs is None else row.runs.value,
+                "runs_error": None if row.runs is None else row.runs.error,
+                "agrees": row.agrees,
+            }
+            for row in self.rows
+        ]
+
+    def __str__(self) -> str:
+        from .comparison_page import terminal
+
+        return terminal(self)
+
+    def figure(self) -> Any:
+        """Draw loss against time, time against workers, and staleness; return the figure."""
+        from sdde.plots import plot_comparison
+
+        return plot_comparison(self)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one self-contained page and return its path.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If the file cannot be written.
+        """
+        from .comparison_page import page
+
+        target = Path(path)
+        try:
+            target.write_text(page(self), encoding="utf-8")
+        except OSError as error:
+            raise ArgumentError(f"{path} cannot be written: {error}.") from None
+        return target.resolve()
+
+
+def compare(
+    subject: Plan,
+    *,
+    runs: int = 200,
+    paths: int = 200,
+    workers: Iterable[int] | None = None,
+    rng: Any = None,
+    training: Any = None,
+    trace: Any = None,
+    name: str = "",
+    progress: bool = False,
+) -> Comparison:
+    """Hold a plan's closed form against SDDE paths and event-by-event runs.
+
+    Parameters
+    ----------
+    subject : sdde.theory.Plan
+        From `sdde.theory.plan`: objective, system, learning rate and target loss.
+    runs : int
+        Discrete runs at each number of workers, at least 2.
+    paths : int
+        SDDE paths at each number of workers, at least 2.
+    workers : iterable of int, optional
+        Numbers of workers; by default half the planned number and the planned number.
+    rng : None, int, SeedSequence or Generator
+        Seed of paths and runs.
+    training : sdde.cluster.Softmax, optional
+        The real objective, whose runs are drawn beside the others.
+    trace : sdde.cluster.Trace, optional
+        The log of a real run, described in the report.
+    name : str
+        What is compared, for titles.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Comparison
+        `table`, `figure()`, `to_html(path)`, `passed`.
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If the plan found no number of workers that reaches its target, or a count is too small.
+
+    Notes
+    -----
+    Discrete runs start stationary (see `sdde.cluster.simulate`), as the theory does. A row
+    agrees if the simulated numbers lie within 4.5 standard errors plus a stated model error of the
+    closed form: 2 % for the update rate and the mean staleness, which theory gives exactly, 10 %
+    for losses and
+    times, where the SDDE replaces the arrivals by a Poisson process.
+
+    Examples
+    --------
+    >>> import sdde
+    >>> objective = sdde.cluster.Quadratic(1.0, noise=0.5, start=1.0)
+    >>> plan = sdde.theory.plan(
+    ...     objective, sdde.cluster.System(1.0), target_loss=0.02, learning_rate=0.05, max_workers=8
+    ... )
+    >>> comparison = sdde.compare(plan, runs=50, paths=50, rng=1)
+    >>> sorted({row["workers"] for row in comparison.table})
+    [4, 8]
+    """
+    if not isinstance(subject, Plan):
+        raise checks.fail(
+            "subject", subject, "is not a plan",
+            remedy="For example subject = sdde.theory.plan(objective, system, target_loss=0.01).",
+        )  # fmt: skip
+    checks.integer("runs", runs, lowest=2)
+    checks.integer("paths", paths, lowest=2)
+    counts = _counts(subject, workers)
+    generator = np.random.default_rng(rng)
+    seed = int(generator.integers(2**62))
+    rows: list[Row] = []
+    cases: list[Case] = []
+    steps = [(count, part) for count in counts for part in ("paths", "runs", "training")]
+    if training is None:
+        steps = [step for step in steps if step[1] != "training"]
+    with _bar(len(steps), shown=progress) as advance:
+        for count in counts:
+            study = _Study(subject, count, runs=runs, paths=paths, seed=seed)
+            accounts = [study.closed_form()]
+            advance(f"{count} workers, SDDE paths")
+            accounts.append(study.solve())
+            advance(f"{count} workers, discrete runs")
+            accounts.append(study.simulate())
+            if training is not None:
+                advance(f"{count} workers, real objective")
+                accounts.append(study.train(training))
+            rows += study.rows(accounts)
+            cases.append(study.case(accounts))
+    settings = {"runs": runs, "paths": paths, "seed": seed}
+    return Comparison(name, subject, tuple(rows), tuple(cases), trace, settings)
+
+
+def _counts(subject: Plan, workers: Iterable[int] | None) -> list[int]:
+    if workers is not None:
+        counts = sorted({checks.integer("workers", count, lowest=1) for count in workers})
+        if not counts:
+            raise checks.fail(
+                "workers", workers, "is empty", remedy="For example workers = [4, 8]."
+            )
+        return counts
+    if subject.workers is None:
+        raise checks.fail(
+            "subject", "a plan without workers", "reaches its target with no number of workers",
+            remedy="Raise target_loss, or lower learning_rate; plan.explain() says which.",
+        )  # fmt: skip
+    return sorted({max(1, subject.workers // 2), subject.workers})
+
+
+class _Study:
+    """One number of workers: its model, its times, and the accounts of it."""
+
+    def __init__(self, subject: Plan, workers: int, *, runs: int, paths: int, seed: int) -> None:
+        self.plan, self.workers, self.runs, self.paths = subject, workers, runs, paths
+        self.objective, self.system = subject.objective, subject.system
+        self.seed = np.random.SeedSequence(seed, spawn_key=(workers,))
+        self.model = AsyncSGD(
+            self.objective.eigenvalues,
+            learning_rate=subject.learning_rate,
+            workers=workers,
+            compute_time=self.system.compute_time,
+            communication=self.system.communication,
+            gradient_noise=self.objective.noise,
+        )
+        needed = self.model.time_to(subject.target_loss, self.objective.start)
+        cycle = workers / self.model.update_rate
+        end = 1.5 * needed if math.isfinite(needed) else 60.0 * cycle
+        self.times = np.linspace(0.0, max(end, 4.0 * cycle), 61)
+        self.cycle = cycle
+
+    def _rng(self, part: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self.seed.entropy, spawn_key=(self.workers, part))
+
+    def closed_form(self) -> Account:
+        loss = np.asarray(self.model.loss(self.times, self.objective.start))
+        return Account("closed form", loss, np.zeros_like(loss))
+
+    def solve(self) -> Account:
+        from sdde.solving.solve import solve
+
+        steps = math.ceil(self.times[-1] / (self.cycle / 24.0) / 60.0) * 60
+        solution = solve(
+            self.model.problem(self.objective.start),
+            (0.0, float(self.times[-1])),
+            dt=float(self.times[-1]) / steps,
+            paths=self.paths,
+            rng=self._rng(1),
+            save=steps // 60,
+        )
+        states = solution.x.reshape(self.paths, len(self.times), -1)
+        return _account("SDDE paths", 0.5 * states**2 @ self.objective.eigenvalues)
+
+    def simulate(self) -> Account:
+        self.measured = cluster.simulate(
+            self.objective,
+            cluster.AsyncSGD(),
+            self.system,
+            learning_rate=self.plan.learning_rate,
+            workers=self.workers,
+            time=float(self.times[-1]),
+            runs=self.runs,
+            rng=self._rng(2),
+            records=len(self.times),
+            start="stationary",
+        )
+        return _account("discrete runs", self.measured.loss_at(self.times))
+
+    def train(self, training: Any) -> Account:
+        real = cluster.simulate(
+            training,
+            cluster.AsyncSGD(),
+            self.system,
+            learning_rate=self.plan.learning_rate,
+            workers=self.workers,
+            time=float(self.times[-1]),
+            runs=min(self.runs, 10),
+            rng=self._rng(3),
+            records=len(self.times),
+            start="stationary",
+        )
+        return _account("real objective", real.loss_at(self.times))
+
+    def case(self, accounts: list[Account]) -> Case:
+        return Case(
+            self.workers,
+            self.times,
+            tuple(accounts),
+            np.asarray(self.measured.staleness.pmf),
+            np.asarray(self.model.staleness.pmf),
+        )
+
+    def rows(self, accounts: list[Account]) -> list[Row]:
+        theory, paths, runs = accounts[:3]
+        rate, rate_error = self.measured.update_rate()
+        rows = [
+            Row(
+                self.workers, "updates per unit time", self.model.update_rate, None,
+                Estimate(rate, rate_error), EXACT,
+            ),
+            Row(
+                self.workers, "mean staleness", self.workers - 1.0, None,
+                Estimate(self.measured.staleness.mean), EXACT,
+            ),
+        ]  # fmt: skip
+        for at in (10, 30, 60):
+            rows.append(
+                Row(
+                    self.workers, f"excess loss at t = {self.times[at]:.4g}", theory.loss[at],
+                    Estimate(paths.loss[at], paths.error[at]),
+                    Estimate(runs.loss[at], runs.error[at]), MODEL,
+                )
+            )  # fmt: skip
+        target = self.plan.target_loss
+        needed = self.model.time_to(target, self.objective.start)
+        if math.isfinite(needed):
+            rows.append(
+                Row(
+                    self.workers, f"time to excess loss {target:.4g}", needed,
+                    crossing(self.times, paths, target), crossing(self.times, runs, target), MODEL,
+                )
+            )  # fmt: skip
+        return rows
+
+
+def crossing(times: Floats, account: Account, target: float) -> Estimate:
+    """Return when a mean loss settles at or below `target`, interpolated in the logarithm.
+
+    The standard error is that of the loss over the slope of the curve there.
+    """
+    above = np.flatnonzero(~(account.loss <= target))
+    if above.size == 0:
+        return Estimate(float(times[0]))
+    last = int(above[-1])
+    if last + 1 >= len(times) or not np.isfinite(account.loss[last : last + 2]).all():
+        return Estimate(math.nan)
+    high, low = np.log(account.loss[last : last + 2])
+    share = (high - math.log(target)) / (high - low)
+    step = times[last + 1] - times[last]
+    error = account.error[last + 1] / account.loss[last + 1] / (high - low) * step
+    return Estimate(float(times[last] + share * step), float(error))
+
+
+def _account(name: str, losses: Floats) -> Account:
+    """Return the mean over paths or runs (axis 0) and its standard error."""
+    mean = losses.mean(axis=0)
+    return Account(name, mean, losses.std(axis=0, ddof=1) / math.sqrt(len(losses)))
+
+
+def target_of(description: Any, asked: float | None) -> float:
+    """Return the target loss: as asked, as described, or 2 % of the loss at the start."""
+    if asked is not None:
+        return checks.positive("target_loss", asked, example=0.01)
+    if description.target_loss is not None:
+        return description.target_loss
+    return 0.02 * description.objective.initial_loss
+
+
+def compare_description(
+    description: Any,
+    *,
+    target_loss: float | None = None,
+    learning_rate: float | None = None,
+    quick: bool = False,
+    rng: Any = None,
+    progress: bool = False,
+) -> Comparison:
+    """Plan and compare what a command was given; used by ``sdde compare``."""
+    chosen = plan(
+        description.objective,
+        description.system,
+        target_loss=target_of(description, target_loss),
+        learning_rate=learning_rate or description.learning_rate,
+    )
+    counts = None
+    if chosen.workers is not None and description.system.workers is not None:
+        counts = sorted({description.system.workers, chosen.workers})
+    return compare(
+        chosen,
+        runs=20 if quick else 100,
+        paths=20 if quick else 100,
+        workers=counts,
+        rng=rng,
+        training=description.training,
+        trace=description.trace,
+        name=description.name,
+        progress=progress,
+    )
+
+
+class _bar:
+    """A progress bar over named steps, if asked for and tqdm is installed."""
+
+    def __init__(self, total: int, *, shown: bool) -> None:
+        self.bar: Any = None
+        if shown:
+            try:
+                from tqdm.auto import tqdm
+            except ImportError:
+                return
+            self.bar = tqdm(total=total, leave=False)
+            self.begun = False
+
+    def __enter__(self) -> Any:
+        return self._advance
+
+    def _advance(self, label: str) -> None:
+        if self.bar is not None:
+            self.bar.update(1 if self.begun else 0)
+            self.begun = True
+            self.bar.set_description(label)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
