@@ -1,9 +1,9 @@
 """Random numbers by address: the same address gives the same number.
 
 A number's address is (seed, stream, path, channel, step). Philox4x32-10, a counter-based generator
-[1]_, turns it into bits: the seed becomes the key, the rest the counter. So path i is the same however
-many others are computed, and threads and blocks share no state. Two consecutive steps share one
-counter: its 128 bits make two uniforms, or two normals by Box and Muller's method [2]_.
+[1]_, turns it into bits: the seed becomes the key, the rest the counter. So path i is the same
+however many others are computed, and threads and blocks share no state. Two consecutive steps share
+one counter: its 128 bits make two uniforms, or two normals by Box and Muller's method [2]_.
 `kernels/normals.py` fills whole buffers with the same numbers, many at a time. Nothing here knows
 about equations.
 
@@ -74,9 +74,9 @@ def seed_of(rng: Any) -> int:
     Parameters
     ----------
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
-        None asks the system for a fresh seed. An int is its own seed, and so is a `SeedSequence` made
-        from one; a spawned `SeedSequence` gives a number derived from its state. A `Generator` is asked
-        for a number and thereby advances.
+        None asks the system for a fresh seed. An int is its own seed, and so is a `SeedSequence`
+        made from one; a spawned `SeedSequence` gives a number derived from its state. A `Generator`
+        is asked for a number and thereby advances.
 
     Returns
     -------
@@ -263,9 +263,10 @@ def poisson_quantile(u, mean):
 def poisson(k0, k1, path, step, channel, stream, mean):
     """Return the Poisson count at an address; 0 where the mean is not above 0.
 
-    Below a mean of 10 the count is the quantile of the uniform number at the address. Above, it comes
-    from Hörmann's transformed rejection [3]_, which is exact as well; its uniforms have the 64 bits at
-    the address for a key, so that it may draw as many as it needs. The mean must be below 2**53.
+    Below a mean of 10 the count is the quantile of the uniform number at the address. Above, it
+    comes from Hörmann's transformed rejection [3]_, which is exact as well; its uniforms have the
+    64 bits at the address for a key, so that it may draw as many as it needs. The mean must be
+    below 2**53.
     """
     if not mean > 0.0:
         return 0

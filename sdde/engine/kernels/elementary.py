@@ -1,14 +1,12 @@
-"""The elementary functions of the engine, by NumPy's names.
+"""The elementary functions of loops over paths, by NumPy's names.
 
-The C library's functions stop LLVM from computing several paths at once, and their last bits depend on
-its version. These are polynomials, at most 2 units in the last place from the exact value over the
-whole range of double, with the values of IEEE 754 at zeros, infinities, nan and subnormal numbers; a
-call with the same argument gives the same bits in a scalar, in a vector and on any processor with fused
-multiply-add (others emulate it). An exception to "the whole range": in lanes, sine, cosine and tangent
-are nan beyond |x| = 2**47; see `trigonometric.py`.
+The C library's functions stop LLVM from computing several paths at once, and their last bits depend
+on its version. These are polynomials, at most 2 units in the last place from the exact value over
+the whole range of double, with the values of IEEE 754 at zeros, infinities, nan and subnormal
+numbers; the same argument gives the same bits in a scalar, in a vector and on any processor. One
+exception to "the whole range": sine, cosine and tangent are nan beyond 2**47, where neighbouring
+floats are 1/32 apart; `trigonometric.py` has scalar ones without that limit.
 """
-
-from typing import Any
 
 from sdde.engine.kernels.exponential import (
     cosh,
@@ -24,37 +22,12 @@ from sdde.engine.kernels.exponential import (
     sqrt,
     tanh,
 )
-from sdde.engine.kernels.trigonometric import (
-    arctan,
-    cos,
-    cos_near,
-    sin,
-    sin_near,
-    tan,
-    tan_near,
-)
+from sdde.engine.kernels.trigonometric import arctan
+from sdde.engine.kernels.trigonometric import cos_near as cos
+from sdde.engine.kernels.trigonometric import sin_near as sin
+from sdde.engine.kernels.trigonometric import tan_near as tan
 
 __all__ = [
-    "IN_LANES", "arctan", "cos", "cosh", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2",
-    "power", "sin", "sinh", "sqrt", "tan", "tanh",
+    "arctan", "cos", "cosh", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "power",
+    "sin", "sinh", "sqrt", "tan", "tanh",
 ]  # fmt: skip
-
-# What to call, by NumPy's name, inside a loop over paths that is to vectorise.
-IN_LANES: dict[str, Any] = {
-    "arctan": arctan,
-    "cos": cos_near,
-    "cosh": cosh,
-    "exp": exp,
-    "exp2": exp2,
-    "expm1": expm1,
-    "log": log,
-    "log10": log10,
-    "log1p": log1p,
-    "log2": log2,
-    "power": power,
-    "sin": sin_near,
-    "sinh": sinh,
-    "sqrt": sqrt,
-    "tan": tan_near,
-    "tanh": tanh,
-}

@@ -1,8 +1,8 @@
 """Exponentials, logarithms, powers and hyperbolic functions that vectorise.
 
-Each is a polynomial after a reduction of the argument, written without branches, so that a loop over
-it becomes vector code. Accuracy and special values are described in `elementary.py`, through which the
-rest of the engine sees them.
+Each is a polynomial after a reduction of the argument, written without branches, so that a loop
+over it becomes vector code. Accuracy and special values are described in `elementary.py`, through
+which the rest of the engine sees them.
 
 Coefficients are minimax fits (Remez exchange in 60 digits, relative error), rounded to double.
 """
@@ -198,12 +198,8 @@ def _hyperbolic(a):
     up = float_of((k_bits + _U(1021)) << _52)
     down = float_of((_U(1021) - (k_bits if k_bits < _U(1021) else _U(1021))) << _52)
     z = r * r
-    return (
-        up - down,
-        up + down,
-        fma(r * z, horner(z, _SINH), r),
-        fma(z * z, horner(z, _COSH), 0.5 * z),
-    )
+    sine, cosine = fma(r * z, horner(z, _SINH), r), fma(z * z, horner(z, _COSH), 0.5 * z)
+    return up - down, up + down, sine, cosine
 
 
 @inline

@@ -2,9 +2,9 @@
 
 `fill` and `fill_uniforms` serve a block of paths (lanes run over paths), `fill_steps` and
 `fill_uniform_steps` a single path (lanes run over pairs of steps). The vector code is written by
-reading the scalar functions with `Lanes`, so there is one description of every number. Lanes come in
-groups of 8, and of 32 where there are enough: several vectors at work hide the latency of long chains
-of multiplications. Nothing here knows what the numbers are for.
+reading the scalar functions with `Lanes`, so there is one description of every number. Lanes come
+in groups of 8, and of 32 where there are enough: several vectors at work hide the latency of long
+chains of multiplications. Nothing here knows what the numbers are for.
 """
 
 import types as python_types
@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sdde.engine import streams
+from sdde.engine.streams import box_muller, open_uniforms, words
 from sdde.engine.kernels.vectorir import Lanes, lanes
 
 _NARROW, _WIDE = 8, 32
@@ -40,11 +40,11 @@ def _emit(
             Lanes.of_scalar(builder, value, at_once) for value in address
         )
         if over_steps:
-            pair = pair.ramp() + start
+            pair = pair.ramp(start)
         else:
-            path = path.ramp() + start
-        words = lanes(streams.words)(k0, k1, path, pair, channel, stream)
-        yield start, *(numbers.value for numbers in lanes(transform)(*words))
+            path = path.ramp(start)
+        drawn = lanes(words)(k0, k1, path, pair, channel, stream)
+        yield start, *(numbers.value for numbers in lanes(transform)(*drawn))
 
 
 def _store(builder: Any, data: Any, position: Any, vector: Any) -> None:
@@ -56,8 +56,8 @@ def _store(builder: Any, data: Any, position: Any, vector: Any) -> None:
 def _of_paths(transform: Any, count: int) -> Any:
     """Return an intrinsic storing the numbers of `count` paths for two steps.
 
-    `even` and `odd` are positions in the flat buffer for the numbers of the even and the odd step; a
-    negative one discards them.
+    `even` and `odd` are positions in the flat buffer for the numbers of the even and the odd step;
+    a negative one discards them.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -118,16 +118,12 @@ def _over_paths(z, first_step, first_path, k0, k1, stream):
             odd = ((row + 1) * channels + c) * paths if row + 1 < steps else _NOWHERE
             lane = 0
             while lane + _WIDE <= paths:
-                path = _U(first_path + lane)
-                _wide(
-                    flat, even + lane, odd + lane, _U(k0), _U(k1), path, _U(pair), _U(c), _U(stream)
-                )
+                i, j, path = even + lane, odd + lane, _U(first_path + lane)
+                _wide(flat, i, j, _U(k0), _U(k1), path, _U(pair), _U(c), _U(stream))
                 lane += _WIDE
             while lane < paths:
-                path = _U(first_path + lane)
-                _narrow(
-                    flat, even + lane, odd + lane, _U(k0), _U(k1), path, _U(pair), _U(c), _U(stream)
-                )
+                i, j, path = even + lane, odd + lane, _U(first_path + lane)
+                _narrow(flat, i, j, _U(k0), _U(k1), path, _U(pair), _U(c), _U(stream))
                 lane += _NARROW
 
 
@@ -153,15 +149,16 @@ def _over_steps(z, first_step, path, k0, k1, stream):
 
 
 def _kernel(name: str, doc: str, loop: Callable[..., None], group: Any, transform: Any) -> Any:
-    """Compile a loop for one kind of number, to be cached on disk under its own name.
+    """Compile a loop for one kind of number.
 
-    The groups are bound as globals of a copy: as arguments of one shared loop they would be compiled
-    anew at each level of calls.
+    The groups are bound as globals of a copy: as arguments of one shared loop they would be
+    compiled anew at each level of calls. Nothing is cached here, as numba's cache would not notice
+    a change in `streams`; the callers' compiled code is kept by `engine.storage`.
     """
     groups = {"_wide": group(transform, _WIDE), "_narrow": group(transform, _NARROW)}
     function = python_types.FunctionType(loop.__code__, {**globals(), **groups}, name)
     function.__qualname__, function.__doc__ = name, doc
-    return njit(error_model="numpy", fastmath=False, nogil=True, cache=True)(function)
+    return njit(error_model="numpy", fastmath=False, nogil=True)(function)
 
 
 fill = _kernel(
@@ -172,26 +169,26 @@ fill = _kernel(
     """,
     _over_paths,
     _of_paths,
-    streams.box_muller,
+    box_muller,
 )
 fill_steps = _kernel(
     "fill_steps",
     "Fill z (steps, channels) with the normals of one path, from `first_step` on.",
     _over_steps,
     _of_steps,
-    streams.box_muller,
+    box_muller,
 )
 fill_uniforms = _kernel(
     "fill_uniforms",
     "Fill z as `fill` does, with `streams.uniform`.",
     _over_paths,
     _of_paths,
-    streams.open_uniforms,
+    open_uniforms,
 )
 fill_uniform_steps = _kernel(
     "fill_uniform_steps",
     "Fill z as `fill_steps` does, with `streams.uniform`.",
     _over_steps,
     _of_steps,
-    streams.open_uniforms,
+    open_uniforms,
 )

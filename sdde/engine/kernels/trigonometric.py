@@ -1,10 +1,10 @@
 """Sine, cosine, tangent and arctangent that vectorise.
 
 The argument is reduced by multiples of pi/2 held in three doubles, which is exact enough up to
-|x| = 2**47 (there neighbouring floats are 1/32 apart). `sin`, `cos` and `tan` leave larger arguments
-to the C library, a branch that keeps a loop scalar; `sin_near`, `cos_near` and `tan_near` give nan
+2**47 (there neighbouring floats are 1/32 apart). `sin`, `cos` and `tan` leave larger arguments to
+the C library, a branch that keeps a loop scalar; `sin_near`, `cos_near` and `tan_near` give nan
 there and vectorise. Below, both give the same bits. Accuracy and special values are described in
-`elementary.py`, through which the rest of the engine sees them.
+`elementary.py`.
 
 Coefficients are minimax fits (Remez exchange in 60 digits, relative error), rounded to double.
 """

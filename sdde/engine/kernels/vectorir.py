@@ -1,9 +1,10 @@
 """LLVM vector code: primitives that numba lacks, and eight or more lanes of a scalar function.
 
-The primitives are single LLVM instructions: a loop over scalar functions made of them vectorises, and
-each gives the same bits for one value or many. `lanes` reads a scalar function (a numba function that
-consists of arithmetic and these primitives only) with `Lanes` for arguments and so writes it as vector
-code directly, without trusting the loop vectoriser. Nothing here knows what the numbers mean.
+The primitives are single LLVM instructions: a loop over scalar functions made of them vectorises,
+and each gives the same bits for one value or many. `lanes` reads a scalar function (a numba
+function that consists of arithmetic and these primitives only) with `Lanes` for arguments and so
+writes it as vector code directly, without trusting the loop vectoriser. Nothing here knows what the
+numbers mean.
 """
 
 import types as python_types
@@ -119,10 +120,12 @@ class Lanes:
 
     @property
     def count(self) -> int:
+        """Number of lanes."""
         return self.value.type.count
 
     @property
     def is_float(self) -> bool:
+        """Whether the lanes hold float64 rather than uint64."""
         return self.value.type.element == _F64
 
     def like(self, other: Any) -> Any:
@@ -142,9 +145,9 @@ class Lanes:
         values = [self.value, *(self.like(other) for other in others)]
         return Lanes(self.builder, _llvm(self.builder, name, self.value.type, *values))
 
-    def ramp(self) -> "Lanes":
-        """Return lane i plus i."""
-        steps = ir.Constant(self.value.type, list(range(self.count)))
+    def ramp(self, start: int) -> "Lanes":
+        """Return lane i plus start + i."""
+        steps = ir.Constant(self.value.type, list(range(start, start + self.count)))
         return Lanes(self.builder, self.builder.add(self.value, steps))
 
     def __neg__(self) -> "Lanes":
