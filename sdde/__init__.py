@@ -10,6 +10,7 @@ from sdde.errors import ArgumentError, CompileError, Error, SolutionWarning
 
 if TYPE_CHECKING:
     from sdde import cluster, models, theory
+    from sdde.engine.storage import cache_info, clear_cache
     from sdde.equation.jumps import Jump
     from sdde.equation.problem import Problem
     from sdde.solving.solution import Solution
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "cache_info": "sdde.engine.storage",
+    "clear_cache": "sdde.engine.storage",
     "Jump": "sdde.equation.jumps",
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
@@ -29,7 +32,7 @@ _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
     "Problem", "Jump", "solve", "Solution",
-    "compare", "cluster", "models", "theory",
+    "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",
 ]  # fmt: skip
 

@@ -1,0 +1,177 @@
+"""Where compiled code is kept between processes, and how a function gets there.
+
+Every compiled function has a key, a hash of all that its machine code depends on. It is compiled
+under the name of a file called after its key in the cache folder, so that numba finds it again,
+also when the function came from a lambda or from generated text. Entries are never updated, only
+added; a broken one is removed and made again. Nothing here knows what is compiled.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import llvmlite
+import numba
+import numpy as np
+
+_ENGINE = Path(__file__).resolve().parent
+_STAMP = 1_000_000_000  # numba distrusts an entry whose file has changed its time; this never does
+
+
+class CacheInfo(NamedTuple):
+    """What the cache on disk holds.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The folder.
+    entries : int
+        Number of compiled functions.
+    size : int
+        Bytes of all files.
+    """
+
+    path: Path
+    entries: int
+    size: int
+
+
+def folder() -> Path:
+    """Return the cache folder: ``SDDE_CACHE_DIR``, or the user's cache folder for this package."""
+    chosen = os.environ.get("SDDE_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser()
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "sdde"
+
+
+def cache_info() -> CacheInfo:
+    """Say where compiled models are kept, and how many there are.
+
+    Returns
+    -------
+    CacheInfo
+        A named tuple ``(path, entries, size)``, with the size in bytes.
+
+    Examples
+    --------
+    >>> import sdde
+    >>> sdde.cache_info().entries >= 0
+    True
+    """
+    path = folder()
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
+    size = sum(file.stat().st_size for file in files)
+    return CacheInfo(path, sum(file.parent == path for file in files), size)
+
+
+def clear_cache() -> CacheInfo:
+    """Remove all compiled models from disk; they are made again when needed.
+
+    Returns
+    -------
+    CacheInfo
+        What was there before.
+
+    Examples
+    --------
+    >>> import sdde
+    >>> _ = sdde.clear_cache()
+    >>> sdde.cache_info().entries
+    0
+    """
+    before = cache_info()
+    for file in before.path.glob("m_*.py"):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(before.path / "__pycache__", ignore_errors=True)
+    return before
+
+
+@cache
+def engine_stamp() -> bytes:
+    """Return a hash of the engine's own sources and of the compilers' versions."""
+    digest = hashlib.sha256()
+    for file in sorted(_ENGINE.rglob("*.py")):
+        digest.update(file.read_bytes())
+    for version in (numba.__version__, llvmlite.__version__, np.__version__, sys.version):
+        digest.update(version.encode())
+    return digest.digest()
+
+
+def key_of(*parts: bytes) -> str:
+    """Return the cache key of code that depends on `parts` and on the engine."""
+    digest = hashlib.sha256(engine_stamp())
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:32]
+
+
+def compiled(function: FunctionType, signature: Any, key: str | None) -> Any:
+    """Compile `function` for `signature`, or load it if `key` was compiled before.
+
+    Without a key nothing is kept. A cache that cannot be read or written costs time, never the
+    result.
+    """
+    path = None if key is None else _entry(key)
+    if key is None or path is None:
+        return _jit(function, signature, cached=False)
+    code = function.__code__.replace(co_filename=str(path))
+    placed = FunctionType(code, function.__globals__, function.__name__)
+    try:
+        return _jit(placed, signature, cached=True)
+    except numba.core.errors.NumbaError:
+        raise
+    except Exception:
+        _remove(key)  # unreadable, cut short, or written by something else: make it again
+    if _entry(key) is None:
+        return _jit(function, signature, cached=False)
+    try:
+        return _jit(placed, signature, cached=True)
+    except OSError:
+        return _jit(function, signature, cached=False)
+
+
+def _jit(function: Callable[..., Any], signature: Any, *, cached: bool) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numba, about its own business
+        return numba.njit(signature, nogil=True, error_model="numpy", fastmath=False, cache=cached)(
+            function
+        )
+
+
+def _entry(key: str) -> Path | None:
+    """Return the file that stands for `key`, made if need be; None without a writable folder."""
+    path = folder() / f"m_{key}.py"
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix="new", suffix=".tmp", delete=False
+        ) as file:
+            file.write(f'"""Names the compiled code {key}."""\n')
+        os.utime(file.name, (_STAMP, _STAMP))
+        Path(file.name).replace(path)
+    except OSError:
+        return None
+    return path
+
+
+def _remove(key: str) -> None:
+    for file in folder().glob(f"**/m_{key}.*"):
+        file.unlink(missing_ok=True)

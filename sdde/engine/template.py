@@ -1,0 +1,226 @@
+"""Writes the source of a chunk: some steps of one model for one block of paths.
+
+Functions that were read as expressions are written out line by line, which the compiler turns into
+vector code over the paths; others are called by name. Around them come the method's step and the
+reading of delayed states (`arrivals` adds the jumps). The text depends on the shape of the model
+alone (`Layout`), never on values: delays, parameters, rates and the time step are arguments of the
+chunk. Nothing here compiles.
+
+States of a block are rows of `ring`, one row for each grid time: component i of lane l (a path of
+the block) is column ``i * width + l``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdde.engine.expressions import Expressions
+from sdde.engine.methods import Method
+
+NO_DELAYS_DRAWN = -1
+_ARGUMENTS = (
+    "ring, past, z, now, n, steps, lanes, first, histories, t0, dt, root, delays, lags, shares, p, "
+    "keys, upcoming, counts, rates, tables, starts, flags"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A further argument of the user's functions: its place in the flat parameters, its type."""
+
+    kind: str  # "float", "int" or "bool"
+    offset: int
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JumpLayout:
+    """The shape of a jump: counts of laws, not their values."""
+
+    varying_rate: bool
+    delays: int  # NO_DELAYS_DRAWN: the problem's own
+    marks: int
+    mark_vector: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All that the text of a chunk depends on, except for the user's functions.
+
+    `width` is the number of lanes in a row. `additive` is the place of the additive noise
+    coefficients in the flat parameters, or None.
+    """
+
+    dim: int
+    scalar: bool
+    delays: int
+    channels: int
+    additive: int | None
+    parameters: tuple[Parameter, ...]
+    jumps: tuple[JumpLayout, ...]
+    method: Method
+    width: int
+
+
+class Text:
+    """Lines of source with a current indentation."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.depth = 0
+
+    def add(self, *lines: str) -> None:
+        """Add lines at the current indentation."""
+        self.lines += [" " * (4 * self.depth) + line for line in lines]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+
+class ChunkWriter:
+    """Writes one chunk.
+
+    Parameters
+    ----------
+    layout : Layout
+    expressions : dict
+        For each of the user's functions its expressions, or None where it is called by name.
+    """
+
+    def __init__(self, layout: Layout, expressions: dict[str, Expressions | None]) -> None:
+        self.layout = layout
+        self.expressions = expressions
+        self.top = Text()  # runs once in a chunk
+        self.step = Text()  # runs once in a step
+        self.lane = Text()  # runs for each path
+        self.top.depth, self.step.depth, self.lane.depth = 1, 2, 3
+        self.more = "".join(f", a{i}" for i in range(len(layout.parameters)))
+
+    def column(self, component: int | str) -> str:
+        """Return the text of a component's column for lane l."""
+        if isinstance(component, int):
+            return f"{component * self.layout.width} + l" if component else "l"
+        return f"{component} * {self.layout.width} + l"
+
+    def write(self, arrivals: str = "") -> str:
+        """Return the source of ``chunk``; `arrivals` is the text that handles jumps."""
+        layout = self.layout
+        self._write_parameters()
+        values = self._write_reads()
+        drift = self._write_function("drift", values)
+        coefficients = [""] * layout.dim
+        if layout.additive is not None:
+            coefficients = [f"b{i}" for i in range(layout.dim)]
+            self.top.add(*(f"b{i} = p[{layout.additive + i}]" for i in range(layout.dim)))
+        elif layout.channels:
+            coefficients = self._write_function("diffusion", values)
+        for i in range(layout.dim):
+            new = self._new_value(f"x{i}", drift[i], coefficients[i], i)
+            self.lane.add(f"y_row[{self.column(i)}] = {new}")
+        return self._assemble(arrivals)
+
+    def _new_value(self, x: str, drift: str, coefficient: str, i: int) -> str:
+        layout = self.layout
+        if layout.channels == 0:
+            return layout.method.plain_step.format(x=x, drift=drift)
+        normal = f"z_row[{self.column(i if layout.channels > 1 else 0)}]"
+        noise = f"{coefficient} * (root * {normal})"
+        return layout.method.step.format(x=x, drift=drift, noise=noise)
+
+    def _write_parameters(self) -> None:
+        """Give the arguments back their types, for functions that are called."""
+        if all(self.expressions.values()):
+            return
+        for i, parameter in enumerate(self.layout.parameters):
+            start = parameter.offset
+            if parameter.shape == ():
+                value = f"p[{start}]"
+                convert = {"float": value, "int": f"int({value})", "bool": f"{value} != 0.0"}
+                self.top.add(f"a{i} = {convert[parameter.kind]}")
+                continue
+            size = 1
+            for length in parameter.shape:
+                size *= length
+            value = f"p[{start}:{start + size}].reshape({parameter.shape})"
+            suffix = ".astype(np.int64)" if parameter.kind == "int" else ""
+            self.top.add(f"a{i} = {value}{suffix}")
+
+    def _write_reads(self) -> tuple[list[str], list[list[str]]]:
+        """Read the present state and the states at the delays; return their names."""
+        layout = self.layout
+        self.lane.add(*(f"x{i} = x_row[{self.column(i)}]" for i in range(layout.dim)))
+        for j in range(layout.delays):
+            self.top.add(f"newer{j} = now - lags[{j}]", f"if newer{j} < 0: newer{j} += slots")
+            self.top.add(f"older{j} = newer{j} - 1", f"if older{j} < 0: older{j} += slots")
+            self.top.add(f"share{j} = shares[{j}]")
+            self.step.add(f"newer_row{j} = ring[newer{j}]", f"older_row{j} = ring[older{j}]")
+            for i in range(layout.dim):
+                name, column = f"d{j}_{i}", self.column(i)
+                self.lane.add(f"{name} = newer_row{j}[{column}]")
+                self.lane.add(f"{name} = {name} + share{j} * (older_row{j}[{column}] - {name})")
+        names = [[f"d{j}_{i}" for i in range(layout.dim)] for j in range(layout.delays)]
+        return [f"x{i}" for i in range(layout.dim)], names
+
+    def _write_function(self, name: str, values: tuple[list[str], list[list[str]]]) -> list[str]:
+        """Write the value of drift or diffusion; return the names of its components."""
+        x, delayed = values
+        outputs = [f"{name}{i}" for i in range(self.layout.dim)]
+        read = self.expressions[name]
+        if read is not None:
+            source = read.emit_source(
+                t="t", x=x, delayed=delayed, p="p", outputs=outputs, prefix=f"{name}_"
+            )
+            self.top.add(*source.once)
+            self.step.add(*source.per_step)
+            self.lane.add(*source.per_lane)
+        elif self.layout.scalar:
+            late = in_tuple([row[0] for row in delayed])
+            self.lane.add(f"{outputs[0]} = {name}(t, x0, {late}{self.more})")
+        else:
+            self._write_call_with_arrays(name, outputs)
+        return outputs
+
+    def _write_call_with_arrays(self, name: str, outputs: list[str]) -> None:
+        dim, delays = self.layout.dim, self.layout.delays
+        self.top.add(f"x_{name} = np.empty({dim})", f"d_{name} = np.empty(({delays}, {dim}))")
+        self.lane.add(*(f"x_{name}[{i}] = x{i}" for i in range(dim)))
+        self.lane.add(
+            *(f"d_{name}[{j}, {i}] = d{j}_{i}" for j in range(delays) for i in range(dim))
+        )
+        self.lane.add(f"all_{name} = {name}(t, x_{name}, d_{name}{self.more})")
+        self.lane.add(*(f"{out} = all_{name}[{i}]" for i, out in enumerate(outputs)))
+
+    def _assemble(self, arrivals: str) -> str:
+        layout, text = self.layout, Text()
+        text.add(f"def chunk({_ARGUMENTS}):")
+        text.depth = 1
+        text.add("slots = ring.shape[0]")
+        text.lines += self.top.lines
+        text.add("for g in range(steps):")
+        text.depth = 2
+        text.add("t = t0 + (n + g) * dt", "after = now + 1", "if after == slots: after = 0")
+        text.add("x_row = ring[now]", "y_row = ring[after]")
+        if layout.channels:
+            text.add("z_row = z[g]")
+        text.lines += self.step.lines
+        text.add("for l in range(lanes):")
+        text.lines += self.lane.lines
+        text.lines += arrivals.splitlines()
+        for j in range(layout.delays):
+            text.add(
+                f"older{j} = newer{j}", f"newer{j} += 1", f"if newer{j} == slots: newer{j} = 0"
+            )
+        text.add("now = after")
+        return str(text)
+
+
+def in_tuple(names: Sequence[str]) -> str:
+    """Return the text of a tuple of names."""
+    return "(" + "".join(f"{name}, " for name in names) + ")"
+
+
+def chunk_source(layout: Layout, expressions: dict[str, Expressions | None]) -> str:
+    """Return the text of the function ``chunk`` of a model."""
+    from sdde.engine.arrivals import arrivals_source
+
+    writer = ChunkWriter(layout, expressions)
+    return writer.write(arrivals_source(writer) if layout.jumps else "")

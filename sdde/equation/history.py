@@ -1,0 +1,174 @@
+"""Initial history: the state a delay equation needs before it starts.
+
+A problem with longest delay T reads its state on [t0 - T, t0] before the first step. Users give
+that as a number or vector, a function of time, samples, or an earlier solution; each becomes a
+`History` that answers one question, the state at given times. Nothing here knows about noise or
+stepping.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde import checks
+
+Floats = NDArray[np.float64]
+_EXAMPLE = "history = 1.0, [1.0, 0.0], lambda t: np.cos(t), or samples (t, x)"
+
+
+@runtime_checkable
+class EarlierSolution(Protocol):
+    """What an earlier solution must answer to serve as history."""
+
+    t: Floats
+    x: Floats
+
+    def __call__(self, t: Any) -> Floats:
+        """Return the state of every path at times `t`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class History:
+    """The state before and at the start.
+
+    Attributes
+    ----------
+    kind : str
+        ``"constant"``, ``"function"``, ``"samples"`` or ``"solution"``.
+    source : object
+        What the user gave, as arrays where it held numbers.
+    """
+
+    kind: Literal["constant", "function", "samples", "solution"]
+    source: Any
+
+    @property
+    def earliest(self) -> float:
+        """The first time at which the history is known; ``-inf`` for constants and functions."""
+        if self.kind == "samples":
+            return float(self.source[0][0])
+        if self.kind == "solution":
+            return float(self.source.t[0])
+        return -math.inf
+
+    @property
+    def latest(self) -> float:
+        """The last time at which the history is known; ``inf`` for constants and functions."""
+        if self.kind == "samples":
+            return float(self.source[0][-1])
+        if self.kind == "solution":
+            return float(self.source.t[-1])
+        return math.inf
+
+    @property
+    def count(self) -> int:
+        """Number of different histories: 1, or one for each path of an earlier solution."""
+        return len(self.source.x) if self.kind == "solution" else 1
+
+    def at(self, times: Floats) -> Floats:
+        """Return the states at `times`, shape ``(count, len(times), *state_shape)``."""
+        if self.kind == "constant":
+            return np.broadcast_to(self.source, (1, len(times), *self.source.shape)).copy()
+        if self.kind == "function":
+            return np.stack([self._called(float(t)) for t in times])[None]
+        if self.kind == "samples":
+            return _interpolate(times, *self.source)[None]
+        return np.asarray(self.source(times), dtype=np.float64)
+
+    def rows(self, t0: float, dt: float, count: int) -> Floats:
+        """Return the states at t0, t0 - dt, ..., shape ``(count of histories, count,
+        *state_shape)``.
+
+        The caller has checked that what it reads is known. A row that only serves to interpolate
+        and lies before the first known time continues the line through the two rows after it.
+        """
+        times = t0 - dt * np.arange(count, dtype=np.float64)
+        if self.kind == "constant":
+            return self.at(times[:1])
+        states = self.at(np.clip(times, self.earliest, self.latest).astype(np.float64))
+        early = np.flatnonzero(times < self.earliest)
+        if len(early) and early[0] > 0:
+            first, inside = early[0], states[:, early[0] - 1]
+            slope = (states[:, first] - inside) / (self.earliest - times[first - 1])
+            states[:, first] = inside + slope * (times[first] - times[first - 1])
+        return states
+
+    def state_shape(self, t0: float) -> tuple[int, ...]:
+        """Return ``()`` for a scalar equation, ``(dim,)`` for a system, from the state at `t0`."""
+        if self.kind == "constant":
+            return self.source.shape
+        if self.kind == "samples":
+            return self.source[1].shape[1:]
+        if self.kind == "solution":
+            return self.source.x.shape[2:]
+        return self._called(t0).shape
+
+    def _called(self, t: float) -> Floats:
+        try:
+            value = self.source(t)
+        except TypeError as error:
+            raise checks.fail(
+                "history", self.source, f"failed at t = {t:g} ({error})",
+                why="A history function takes the time alone.", remedy=f"For example {_EXAMPLE}.",
+            ) from error  # fmt: skip
+        state = _state(f"history({t:g})", value)
+        if state is None:
+            raise checks.fail(
+                f"history({t:g})", value, "is not a finite number or vector",
+                remedy=f"For example {_EXAMPLE}.",
+            )  # fmt: skip
+        return state
+
+
+def as_history(value: Any) -> History:
+    """Turn what a user gave as `history` into a `History`."""
+    if isinstance(value, History):
+        return value
+    if isinstance(value, EarlierSolution):
+        return History("solution", value)
+    if callable(value):
+        return History("function", value)
+    if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) == 1:
+        return History("samples", _samples(*value))
+    state = _state("history", value)
+    if state is None:
+        raise checks.fail(
+            "history", value, "is not a state", why="history alone defines where paths start.",
+            remedy=f"For example {_EXAMPLE}.",
+        )  # fmt: skip
+    return History("constant", state)
+
+
+def _state(name: str, value: Any) -> Floats | None:
+    """Return a finite number or non-empty vector as an array, None for anything else."""
+    try:
+        raw = np.asarray(value)
+    except ValueError:
+        return None
+    if raw.dtype.kind not in "iuf" or raw.ndim > 1 or raw.size == 0:
+        return None
+    state = np.array(raw, dtype=np.float64)
+    return state if np.isfinite(state).all() else None
+
+
+def _samples(times: Any, states: Any) -> tuple[Floats, Floats]:
+    t = checks.vector("history[0]", times)
+    x = checks.array("history[1]", states)
+    if np.any(np.diff(t) <= 0):
+        raise checks.fail("history[0]", times, "does not increase", why="These are the times.")
+    if x.ndim not in (1, 2) or len(x) != len(t):
+        raise checks.fail(
+            "history[1]", states, f"has shape {x.shape}, expected ({len(t)},) or ({len(t)}, dim)",
+            why="history = (t, x) gives one state for each time.",
+        )  # fmt: skip
+    return t, x
+
+
+def _interpolate(times: Floats, t: Floats, x: Floats) -> Floats:
+    if x.ndim == 1:
+        return np.interp(times, t, x)
+    return np.stack([np.interp(times, t, column) for column in x.T], axis=-1)

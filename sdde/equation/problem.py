@@ -1,0 +1,288 @@
+"""Problem: a stochastic delay differential equation as a plain value.
+
+It holds the coefficients, delays, history, parameters and jumps after checking whatever can be
+checked without running; `try_functions` calls the user's functions once at the start and says what
+is wrong with their arguments or shapes. Nothing here compiles or steps.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde import checks
+from sdde.equation.history import History, as_history
+from sdde.equation.jumps import Jump, as_jumps
+from sdde.errors import ArgumentError
+
+Floats = NDArray[np.float64]
+NOISES = ("diagonal", "scalar")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Problem:
+    r"""A stochastic delay differential equation, in the sense of Itô.
+
+    .. math:: dx(t) = f\bigl(t, x(t), x(t-\tau_1), \dots\bigr)\,dt
+              + g\bigl(t, x(t), x(t-\tau_1), \dots\bigr)\,dW(t) + \text{jumps}
+
+    Parameters
+    ----------
+    drift : callable
+        ``drift(t, x, delayed, *args)``. For a scalar equation `x` and each ``delayed[j]`` are
+        numbers; for a system `x` has shape ``(dim,)`` and `delayed` shape ``(n_delays, dim)``.
+        Returns the shape of `x`; tuples and lists are fine.
+    diffusion : None, float, array or callable, optional
+        The coefficient of the noise: None for none, a number or an array for additive noise, or a
+        function with the signature of `drift`. In state units per square root of time.
+    delays : float or sequence of float, optional
+        Delays :math:`\tau_j \ge 0` in the unit of `t_span`. A delay off the grid is read by linear
+        interpolation; one shorter than ``dt`` reads between the present and the previous state; a
+        delay of zero reads the present state.
+    history : float, vector, callable, (t, x) or Solution
+        The state up to the start: a number makes the equation scalar, a vector makes it a system; a
+        function of time; samples, joined by straight lines; or an earlier solution, whose paths are
+        continued.
+    args : tuple, optional
+        Further arguments of the functions: numbers or arrays of numbers. New values never
+        recompile.
+    noise : {"diagonal", "scalar"}, optional
+        ``"diagonal"``: one Wiener process for each component. ``"scalar"``: one for all.
+    jumps : Jump or sequence of Jump, optional
+        Poisson arrivals that add to the state.
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If an argument cannot be used.
+
+    Notes
+    -----
+    Functions are called with exactly these arguments in this order, and must not have side effects:
+    they are read once and compiled.
+
+    Examples
+    --------
+    >>> import sdde
+    >>> def drift(t, x, delayed, rate):
+    ...     return -rate * delayed[0]
+    >>> problem = sdde.Problem(drift, 0.5, delays=1.0, history=1.0, args=(0.8,))
+    >>> problem.replace(args=(0.9,)).args
+    (0.9,)
+    """
+
+    drift: Callable[..., Any]
+    diffusion: Any = None
+    _: KW_ONLY
+    delays: Any = ()
+    history: Any
+    args: Any = ()
+    noise: str = "diagonal"
+    jumps: Any = ()
+    past: History = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        store = object.__setattr__
+        checks.function("drift", self.drift)
+        store(self, "delays", _delays(self.delays))
+        store(self, "past", as_history(self.history))
+        store(self, "args", _args(self.args))
+        checks.choice("noise", self.noise, NOISES)
+        store(self, "jumps", as_jumps(self.jumps))
+        if self.diffusion is not None and not callable(self.diffusion):
+            store(self, "diffusion", _additive(self.diffusion))
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether the noise is a number or an array, the same at all times and states."""
+        return self.diffusion is not None and not callable(self.diffusion)
+
+    def replace(self, **changes: Any) -> "Problem":
+        """Return a copy with some arguments changed.
+
+        Parameters
+        ----------
+        **changes
+            New values of arguments of `Problem`.
+
+        Returns
+        -------
+        Problem
+        """
+        known = [f.name for f in dataclasses.fields(self) if f.init]
+        for name in changes:
+            checks.choice("argument", name, known)
+        return dataclasses.replace(self, **changes)
+
+
+def _delays(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple | np.ndarray):
+        return (checks.nonnegative("delays", value, example=1.0),)
+    return tuple(
+        checks.nonnegative(f"delays[{i}]", delay, example=1.0)
+        for i, delay in enumerate(np.atleast_1d(value) if isinstance(value, np.ndarray) else value)
+    )
+
+
+def _args(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, tuple | list):
+        raise checks.fail(
+            "args", value, "is not a tuple", remedy=f"Write args = ({checks.shown(value)},)."
+        )
+    return tuple(_arg(f"args[{i}]", item) for i, item in enumerate(value))
+
+
+def _arg(name: str, value: Any) -> Any:
+    """Return a Python number, or an array that no caller can change."""
+    try:
+        raw = np.asarray(value)
+    except ValueError:
+        raw = np.asarray(None)
+    if raw.dtype.kind not in "biuf":
+        raise checks.fail(
+            name, value, "is neither a number nor an array of numbers",
+            why="args are passed to compiled code and may change without recompiling.",
+            remedy="Let the function use other objects from where it is defined.",
+        )  # fmt: skip
+    if raw.ndim == 0:
+        return raw.item()
+    kept = np.array(raw, dtype=np.float64 if raw.dtype.kind == "f" else np.int64, order="C")
+    kept.flags.writeable = False
+    return kept
+
+
+def _additive(value: Any) -> Floats:
+    result = checks.array("diffusion", value)
+    if result.ndim > 1:
+        raise checks.fail(
+            "diffusion", value, f"has shape {result.shape}, expected () or (dim,)",
+            why="One coefficient for each component of the state.",
+        )  # fmt: skip
+    result.flags.writeable = False
+    return result
+
+
+def try_functions(problem: Problem, t: float, x: Floats, delayed: Floats) -> None:
+    """Call the user's functions once in plain Python and refuse wrong arguments, shapes and values.
+
+    Parameters
+    ----------
+    problem : Problem
+    t : float
+        The start time.
+    x : array, shape state_shape
+    delayed : array, shape (n_delays, *state_shape)
+    """
+    state = float(x) if x.ndim == 0 else x
+    x.flags.writeable = delayed.flags.writeable = False
+    read = _Trial(t, x.shape, problem.args)
+    read("drift", problem.drift, (t, state, delayed), x.shape)
+    if callable(problem.diffusion):
+        read("diffusion", problem.diffusion, (t, state, delayed), x.shape)
+    elif problem.is_additive and problem.diffusion.shape not in ((), x.shape):
+        raise checks.fail(
+            "diffusion", problem.diffusion,
+            f"has shape {problem.diffusion.shape}, expected {x.shape or '()'}",
+            why=_explain_state(x.shape),
+        )  # fmt: skip
+    for i, jump in enumerate(problem.jumps):
+        _try_jump(f"jumps[{i}]", jump, read, (t, state, delayed))
+
+
+def _try_jump(name: str, jump: Jump, read: "_Trial", point: tuple[Any, Any, Any]) -> None:
+    t, x, delayed = point
+    if callable(jump.rate):
+        value = float(read(f"{name}.rate", jump.rate, point, ()))
+        if not 0.0 <= value <= jump.highest_rate:
+            raise ArgumentError(
+                f"{name}.rate returned {value:g} at t = {t:g}, expected between 0 and"
+                f" longest_rate = {jump.highest_rate:g}.\n"
+                "  Arrivals are drawn at longest_rate and thinned."
+            )
+    if jump.delay_laws is not None:
+        delayed = np.broadcast_to(x, (len(jump.delay_laws), *np.shape(x))).copy()
+    means = np.array([law.mean for law in jump.mark_laws])
+    mark = means if jump.has_mark_vector else float(means[0]) if len(means) else 0.0
+    signature = "(t, x, delayed, mark, *args)"
+    read(f"{name}.effect", jump.effect, (t, x, delayed, mark), read.shape, signature=signature)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One call of a user's function at the start, with errors that name it."""
+
+    t: float
+    shape: tuple[int, ...]
+    args: tuple[Any, ...]
+
+    def __call__(
+        self, name: str, function: Callable[..., Any], values: tuple[Any, ...],
+        shape: tuple[int, ...], *, signature: str = "(t, x, delayed, *args)",
+    ) -> Floats:  # fmt: skip
+        _check_arity(name, function, len(values) + len(self.args), len(self.args), signature)
+        try:
+            with np.errstate(all="ignore"):
+                raw = function(*values, *self.args)
+        except Exception as error:
+            raise ArgumentError(
+                f"{name} failed at t = {self.t:g}: {type(error).__name__}: {error}.\n"
+                f"  It was called as {name}{signature} with the state at the start. "
+                f"{_explain_state(self.shape)}"
+            ) from error
+        result = _as_floats(name, raw, self.t)
+        if result.shape != shape:
+            raise ArgumentError(
+                f"{name} returned shape {result.shape} at t = {self.t:g},"
+                f" expected {shape or '()'}.\n"
+                f"  {_explain_state(self.shape)}"
+            )
+        if not np.isfinite(result).all():
+            raise ArgumentError(
+                f"{name} returned {checks.shown(raw)} at t = {self.t:g}, which is not finite.\n"
+                "  The equation cannot start there. Check history, args and divisions by zero."
+            )
+        return result
+
+
+def _as_floats(name: str, raw: Any, t: float) -> Floats:
+    try:
+        result = np.asarray(raw)
+    except ValueError:  # rows of different lengths
+        result = np.asarray(None)
+    if result.dtype.kind not in "biuf":
+        raise ArgumentError(
+            f"{name} returned {checks.shown(raw)} at t = {t:g}, expected numbers.\n"
+            "  It returns the shape of x; tuples and lists of numbers are fine."
+        )
+    return result.astype(np.float64)
+
+
+def _check_arity(
+    name: str, function: Callable[..., Any], given: int, args: int, signature: str
+) -> None:
+    try:
+        parameters = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        parameters.bind(*range(given))
+    except TypeError:
+        listed = ", ".join(parameters.parameters)
+        raise ArgumentError(
+            f"{name}({listed}) cannot be called with {given} arguments.\n"
+            f"  It is called as {name}{signature}, and args holds {args} value{'s' * (args != 1)}."
+            " Note the order: time first, then the state, then the delayed states."
+        ) from None
+
+
+def _explain_state(shape: tuple[int, ...]) -> str:
+    if shape == ():
+        return "history is a number, so the equation is scalar: x and each delayed[j] are numbers."
+    return (
+        f"The state has {shape[0]} component{'s' * (shape[0] != 1)} (from history):"
+        f" x has shape {shape}, delayed has shape (n_delays, {shape[0]})."
+    )

@@ -1,0 +1,193 @@
+"""solve(): check, plan, run blocks of paths, collect.
+
+The order matters: every argument is checked before anything is compiled. The numbers of a path
+depend on the seed and on its index alone.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde import checks
+from sdde.engine import streams
+from sdde.engine.compile import compile_model, compiled_driver
+from sdde.engine.kernels import driver
+from sdde.engine.methods import Method, method_named
+from sdde.equation.problem import Problem
+from sdde.errors import ArgumentError, SolutionWarning
+from sdde.solving.execute import Progress, available_threads, cut, run_jobs
+from sdde.solving.plan import Plan, plan
+from sdde.solving.saving import SavePlan, plan_saves
+from sdde.solving.solution import LIMIT, Solution
+
+Floats = NDArray[np.float64]
+_STATUS = {driver.DONE: "done", driver.DIVERGED: "diverged", driver.INTERRUPTED: "interrupted"}
+_NOT_BEGUN = -1
+_WIDTH = 64  # lanes of a block: enough to fill vector registers, few enough for the cache
+_GROUP = 32  # steps of noise made at a time
+
+
+def solve(
+    problem: Problem,
+    t_span: tuple[float, float],
+    *,
+    dt: float,
+    paths: int = 1,
+    rng: Any = None,
+    method: str = "euler-maruyama",
+    save: Any = "all",
+    threads: int | None = None,
+    progress: Progress = False,
+) -> Solution:
+    r"""Simulate paths of a stochastic delay differential equation.
+
+    Parameters
+    ----------
+    problem : Problem
+        The equation.
+    t_span : (float, float)
+        Start and end. Where the span is not a whole number of steps, the last step goes beyond its
+        end, and the state at the end is read by linear interpolation.
+    dt : float
+        The time step, taken exactly as given, in the unit of `t_span`.
+    paths : int, optional
+        How many independent paths.
+    rng : None, int, SeedSequence or Generator, optional
+        Where the randomness comes from; an int repeats the same paths. Path *i* of a seed is the
+        same bit for bit whatever the number of paths, the threads and the saved times.
+    method : {"euler-maruyama"}, optional
+        The time-stepping scheme. Euler-Maruyama has strong order 1 for additive noise and 1/2
+        otherwise, weak order 1.
+    save : "all", "final", int or array of float, optional
+        Which times to keep: all grid times, the end, every n-th grid time and the end, or the times
+        listed. Times between grid times are read by linear interpolation.
+
+    Returns
+    -------
+    Solution
+        Times, states, and the status of each path.
+
+    Other Parameters
+    ----------------
+    threads : int, optional
+        How many threads to use; all processors by default.
+    progress : bool or callable, optional
+        True shows a progress bar (needs tqdm); a function is called as ``progress(finished,
+        paths)``.
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If an argument cannot be used; checked before anything is compiled.
+    sdde.CompileError
+        If a function of the problem cannot be compiled.
+
+    Warns
+    -----
+    sdde.SolutionWarning
+        If paths diverged, or Ctrl-C stopped the run; the solution says which paths ended and when.
+
+    Examples
+    --------
+    >>> import sdde
+    >>> problem = sdde.Problem(lambda t, x, delayed: -delayed[0], 0.5, delays=1.0, history=1.0)
+    >>> solution = sdde.solve(problem, (0.0, 5.0), dt=0.01, paths=100, rng=1)
+    >>> solution.x.shape
+    (100, 501)
+    """
+    if not isinstance(problem, Problem):
+        raise checks.fail(
+            "problem", problem, "is not an sdde.Problem",
+            remedy="Call sdde.solve(sdde.Problem(drift, ...), t_span, dt=...).",
+        )  # fmt: skip
+    t0, t1 = checks.time_span("t_span", t_span)
+    step = checks.positive("dt", dt, example=0.01)
+    count = checks.integer("paths", paths, lowest=1)
+    scheme = method_named(method)
+    most = available_threads() if threads is None else checks.integer("threads", threads, lowest=1)
+    if not callable(progress):
+        checks.flag("progress", progress)
+    streams.require_room(paths=count)
+    if problem.past.count not in (1, count):
+        raise checks.fail(
+            "paths", paths, f"differs from the {problem.past.count} paths of the earlier solution",
+            why="Each path continues a path of the solution given as history.",
+            remedy=f"Use paths = {problem.past.count}.",
+        )  # fmt: skip
+    saves = plan_saves(save, t0, t1, step)
+    layout = plan(problem, t0, t1, step)
+    seed = streams.seed_of(rng)
+    x = _allocate(count, len(saves.t), layout.past.shape[2])
+    run = _Run(problem, layout, saves, (t0, t1, step), seed, x)
+    run.start(scheme, most, progress)
+    solution = Solution(
+        problem=problem, t=saves.t, x=x.reshape(count, len(saves.t), *layout.state_shape),
+        status=run.status(), end_time=run.ended, t_span=(t0, t1), dt=step, method=scheme.name,
+        seed=seed,
+    )  # fmt: skip
+    if not np.all(run.codes == driver.DONE):
+        warnings.warn(solution.message, SolutionWarning, stacklevel=2)
+    return solution
+
+
+def _allocate(paths: int, times: int, dim: int) -> Floats:
+    try:
+        return np.empty((paths, times, dim))
+    except (MemoryError, ValueError):
+        raise ArgumentError(
+            f"paths = {paths} with {times} saved times of {dim} components needs"
+            f" {8e-9 * paths * times * dim:.3g} GB, more than there is.\n"
+            '  Save fewer times, for example save="final" or save=100 (every 100 steps).'
+        ) from None
+
+
+class _Run:
+    """Arrays that the compiled code fills, and the call that fills them."""
+
+    def __init__(
+        self, problem: Problem, plan: Plan, saves: SavePlan,
+        times: tuple[float, float, float], seed: int, x: Floats,
+    ) -> None:  # fmt: skip
+        self.problem, self.plan, self.saves, self.times, self.x = problem, plan, saves, times, x
+        self.codes = np.full(len(x), _NOT_BEGUN, dtype=np.int8)
+        self.ended = np.full(len(x), times[0])
+        self.stop = np.zeros(1, dtype=np.int64)
+        self.flags = np.zeros(1, dtype=np.int64)
+        self.keys = np.array(streams.key_of(seed), dtype=np.uint64)
+
+    def start(self, method: Method, threads: int, progress: Progress) -> None:
+        """Compile, and run all paths or as many as Ctrl-C lets."""
+        plan, saves, width = self.plan, self.saves, 1 if len(self.x) == 1 else _WIDTH
+        model = compile_model(self.problem, plan.state_shape, method, width)
+        drive = compiled_driver()
+        slots = max(plan.deepest + 3, _GROUP + 2)
+
+        def run(first: int, last: int) -> None:
+            drive(
+                model.chunk, first, last, width, _GROUP, slots, model.layout.channels,
+                plan.n_steps, *self.times, LIMIT, plan.delays, plan.lags, plan.shares,
+                model.parameters, plan.past, self.keys, plan.rates, plan.tables, plan.starts,
+                saves.steps, saves.shares, self.x, self.codes, self.ended, self.stop, self.flags,
+            )  # fmt: skip
+
+        jobs = cut(len(self.x), width, plan.n_steps, threads)
+        run_jobs(jobs, run, threads=threads, stop=self.stop, progress=progress)
+        self._require_bounded_rates()
+        never = self.codes == _NOT_BEGUN
+        self.x[never], self.codes[never] = np.nan, driver.INTERRUPTED
+
+    def _require_bounded_rates(self) -> None:
+        q = int(self.flags[0]) - 1
+        if q >= 0:
+            raise checks.fail(
+                f"jumps[{q}].longest_rate", self.problem.jumps[q].longest_rate,
+                "was exceeded by rate",
+                why="Arrivals are drawn at longest_rate and thinned, so the result would be wrong.",
+                remedy="Give a larger longest_rate.",
+            )  # fmt: skip
+
+    def status(self) -> NDArray[np.str_]:
+        """Return the status of each path in words."""
+        return np.array([_STATUS[code] for code in range(3)])[self.codes]
