@@ -1,0 +1,208 @@
+"""Figures: axes in, artists drawn, axes out; never shows anything.
+
+Matplotlib is imported when a figure is drawn, not before.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdde import checks
+from sdde.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from sdde.cluster.trace_log import Trace
+    from sdde.solving.solution import Solution
+
+_FAN = 30  # paths drawn; more make a blot
+
+
+def _axes(ax: "Axes | None") -> "Axes":
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=(7.0, 4.0), layout="constrained")[1]
+
+
+def plot_solution(solution: "Solution", ax: "Axes | None" = None) -> "Axes":
+    """Draw up to 30 paths, the mean over paths and the band of the middle 90 %, for each component.
+
+    Parameters
+    ----------
+    solution : Solution
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = _axes(ax)
+    states = solution.x.reshape(*solution.x.shape[:2], -1)
+    for i in range(states.shape[2]):
+        label, color = f"x[{i}]" if solution.state_shape else "x", f"C{i % 10}"
+        if solution.paths == 1:
+            axes.plot(solution.t, states[0, :, i], color=color, linewidth=1.0, label=label)
+            continue
+        fan = states[:_FAN, :, i].T
+        axes.plot(solution.t, fan, color=color, alpha=0.25, linewidth=0.6)
+        finite = states[np.isfinite(states[:, :, i]).all(axis=1), :, i]
+        if len(finite):
+            low, high = np.quantile(finite, [0.05, 0.95], axis=0)
+            axes.fill_between(solution.t, low, high, color=color, alpha=0.15, linewidth=0)
+            axes.plot(solution.t, finite.mean(axis=0), color=color, label=f"mean of {label}")
+    axes.set_xlabel("t")
+    axes.set_ylabel("x")
+    if 1 < states.shape[2] <= 10 or solution.paths > 1:
+        axes.legend(loc="best", frameon=False)
+    return axes
+
+
+def plot_comparison(comparison: Any) -> Any:
+    """Draw a comparison: loss against time, time against workers, staleness; return the figure.
+
+    Parameters
+    ----------
+    comparison : sdde.theory.comparison.Comparison
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 3, figsize=(13.5, 4.0), layout="constrained")
+    _draw_losses(axes[0], comparison)
+    _draw_times(axes[1], comparison)
+    case = comparison.cases[-1]
+    ends = np.flatnonzero(np.cumsum(case.staleness) > 0.999)
+    shown = max(int(ends[0]) if ends.size else len(case.staleness), case.workers) + 2
+    axes[2].bar(range(len(case.staleness)), case.staleness, color="C1", alpha=0.5, label="runs")
+    axes[2].plot(case.predicted_staleness, "k.-", linewidth=1.0, label="theory")
+    if comparison.trace is not None and comparison.trace.workers == case.workers:
+        counts = np.bincount(comparison.trace.staleness())
+        axes[2].plot(counts / counts.sum(), "C2s", markersize=4, label="real run")
+    axes[2].set(
+        xlim=(-0.6, shown), xlabel="staleness (updates)", ylabel="share of gradients",
+        title=f"{case.workers} workers",
+    )  # fmt: skip
+    axes[2].legend(frameon=False)
+    return figure
+
+
+def _draw_losses(axes: "Axes", comparison: Any) -> None:
+    """Draw the mean loss of each account for the planned number of workers and one other."""
+    styles = {
+        "closed form": "k-",
+        "SDDE paths": "C0-",
+        "discrete runs": "C1-",
+        "real objective": "C2:",
+    }
+    for number, case in enumerate(comparison.cases):
+        for account in case.accounts:
+            style = styles[account.name]
+            label = account.name if number == len(comparison.cases) - 1 else None
+            width = 1.6 if label else 0.9
+            axes.plot(case.times, account.loss, style, linewidth=width, label=label)
+            low = np.maximum(account.loss - 2 * account.error, 1e-300)
+            if account.error.any():
+                axes.fill_between(
+                    case.times, low, account.loss + 2 * account.error,
+                    color=style[:2], alpha=0.2, linewidth=0,
+                )  # fmt: skip
+        at = len(case.times) // 3
+        axes.annotate(
+            f"{case.workers} workers", (case.times[at], case.accounts[0].loss[at]),
+            xytext=(4, 6), textcoords="offset points", fontsize=9,
+        )  # fmt: skip
+    axes.axhline(comparison.plan.target_loss, color="0.6", linewidth=0.8, linestyle="--")
+    axes.set(yscale="log", xlabel="time", ylabel="mean excess loss")
+    axes.legend(frameon=False, fontsize=9)
+
+
+def _draw_times(axes: "Axes", comparison: Any) -> None:
+    """Draw predicted time to the target against workers, and what paths and runs took."""
+    plot_plan(comparison.plan, axes)
+    for row in comparison.rows:
+        if not row.quantity.startswith("time to"):
+            continue
+        for estimate, color, shift in ((row.paths, "C0", -0.06), (row.runs, "C1", 0.06)):
+            axes.errorbar(
+                row.workers + shift, estimate.value, 2 * estimate.error,
+                fmt="o", color=color, markersize=5, capsize=3,
+            )  # fmt: skip
+
+
+def plot_trace(trace: "Trace", axes: Any = None) -> Any:
+    """Draw what a log of a real run says: arrivals, staleness, compute times, workers.
+
+    Parameters
+    ----------
+    trace : sdde.cluster.Trace
+    axes : array or sequence of four matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    array of matplotlib.axes.Axes
+        The four axes; one whose quantity the log does not hold says so.
+    """
+    if axes is None:
+        from matplotlib import pyplot
+
+        axes = pyplot.subplots(2, 2, figsize=(9.0, 6.5), layout="constrained")[1]
+    four = np.asarray(axes, dtype=object).ravel()
+    if four.size != 4:
+        raise checks.fail("axes", four.size, "is not the number of axes", remedy="Give 4 axes.")
+    drawings = (_draw_arrivals, _draw_staleness, _draw_compute_time, _draw_workers)
+    titles = ("arrivals", "staleness", "compute time", "cycle time by worker")
+    for ax, draw, title in zip(four, drawings, titles, strict=True):
+        ax.set_title(title)
+        try:
+            draw(ax, trace)
+        except ArgumentError:
+            ax.text(0.5, 0.5, "not in this log", ha="center", va="center", transform=ax.transAxes)
+    return np.asarray(axes, dtype=object)
+
+
+def _draw_arrivals(ax: "Axes", trace: "Trace") -> None:
+    """Draw the rate of arrivals along the run, and its mean."""
+    rate, times = trace.update_rate(), trace["apply_time"]
+    counts, edges = np.histogram(times, bins=min(200, max(1, len(times) // 20)))
+    ax.stairs(counts / np.diff(edges), edges, color="C0")
+    ax.axhline(rate, color="0.4", linewidth=0.8, linestyle="--")
+    ax.set(xlabel="time", ylabel="gradients per unit of time", ylim=(0.0, None))
+
+
+def _draw_staleness(ax: "Axes", trace: "Trace") -> None:
+    """Draw the shares of staleness 0, 1, ... and the mean."""
+    stale = trace.staleness()
+    shares = np.bincount(stale) / len(stale)
+    ax.bar(np.arange(len(shares)), shares, width=0.8, color="C0")
+    ax.axvline(float(stale.mean()), color="0.4", linewidth=0.8, linestyle="--")
+    ax.set(xlabel="updates of others", ylabel="share of gradients")
+
+
+def _draw_compute_time(ax: "Axes", trace: "Trace") -> None:
+    """Draw the density of compute times up to their 99.5 % quantile, and the mean."""
+    values = trace.compute_time()
+    kept = values[values <= np.quantile(values, 0.995)]
+    ax.hist(kept, bins=60, density=True, color="C0")
+    ax.axvline(float(values.mean()), color="0.4", linewidth=0.8, linestyle="--")
+    ax.set(xlabel="compute time", ylabel="density")
+
+
+def _draw_workers(ax: "Axes", trace: "Trace") -> None:
+    """Draw the middle half and the 5 and 95 % quantiles of the cycles of each worker."""
+    cycles = {code: part for code, part in trace.cycles_by_worker().items() if part.size}
+    for place, part in enumerate(cycles.values()):
+        low, first, middle, third, high = np.quantile(part, [0.05, 0.25, 0.5, 0.75, 0.95])
+        ax.plot([place, place], [low, high], color="C0", linewidth=1.0)
+        ax.plot([place, place], [first, third], color="C0", linewidth=5.0, solid_capstyle="butt")
+        ax.plot(place, middle, "o", color="white", markersize=3)
+    labels = [trace.worker_names[code] if trace.worker_names else str(code) for code in cycles]
+    ax.set_xticks(range(len(labels)), labels=labels, rotation=90 if len(labels) > 12 else 0)
+    ax.set(xlabel="worker", ylabel="cycle time", ylim=(0.0, None))
