@@ -22,7 +22,7 @@ from sdde.errors import ArgumentError
 Floats = NDArray[np.float64]
 
 LEVEL = 0.01  # false alarms of each question
-SHORT, LONG = 0.25, 5.0  # windows, in cycles
+SHORT, LONG = 0.1, 5.0  # windows, in cycles
 WINDOWS = 30  # fewest windows that tell a variance
 BLOCKS = 20  # parts of the run between which a trend is sought
 DISPERSION = (0.8, 1.25)  # indices of dispersion that do not matter
@@ -83,7 +83,7 @@ class TraceCheck:
     Attributes
     ----------
     arrivals_within : Finding
-        Index of dispersion (variance over mean) of the counts in windows of a quarter of a cycle; 1
+        Index of dispersion (variance over mean) of the counts in windows of a tenth of a cycle; 1
         for Poisson.
     arrivals_over : Finding
         The same in windows of five cycles. Regular cycles make it small: there the Poisson picture
@@ -282,7 +282,7 @@ def _in_flight(trace: Trace) -> Answer:
     others = trace.workers - 1
     if not stale.size:
         raise _short("applied gradients", 0, 1)
-    # The first and last cycles are cut off: at most workers**2 overtakings in all.
-    slack = 0.05 * trace.workers + trace.workers**2 / len(stale)
+    # The cycles that the end of the log cuts off miss about workers**2 overtakings in all.
+    slack = 0.05 * trace.workers + 2.0 * trace.workers**2 / len(stale)
     accepted = (others - slack, others + slack)
     return float(stale.mean()), accepted, math.nan, float(others), "mean staleness"

@@ -81,6 +81,7 @@ class _Builder:
         self.names = names
         self.parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
         self.workers: dict[str, int] = {}
+        self.by_name = False  # once workers are seen to have names they are read as text
 
     def add(self, name: str, values: NDArray[np.float64]) -> None:
         wanted = COLUMNS[name]
@@ -125,12 +126,10 @@ def _read_csv(
         raise checks.fail("path", path, "names a column twice", why=f"Its columns: {titles}.")
     builder = _Builder(kept)
     places = [titles.index(title) for title in kept]
-    by_name = False  # once workers are seen to have names they are read as text
     while piece := list(itertools.islice(lines, PIECE)):
-        table = None if by_name else _fast(piece, places)
+        table = None if builder.by_name else _fast(piece, places)
         if table is None:
             table = _careful(piece, titles, builder, path=path, first=number + 1)
-            by_name = bool(builder.workers)
         for name, values in zip(kept, table.T, strict=True):
             builder.add(name, values)
         number += len(piece)
@@ -150,7 +149,8 @@ def _fast(piece: list[str], places: list[int]) -> NDArray[np.float64] | None:
 def _careful(
     piece: list[str], titles: list[str], builder: _Builder, *, path: str, first: int
 ) -> NDArray[np.float64]:
-    rows: list[list[float]] = []
+    """Read the lines of a piece cell by cell."""
+    rows: list[tuple[int, list[str]]] = []
     last = first + len(piece) - 1
     for number, line in enumerate(piece, first):
         if line.startswith("#") or not line.strip():
@@ -162,30 +162,40 @@ def _careful(
             raise checks.fail(
                 "path", path, f"has {len(cells)} cells in line {number}, not {len(titles)}"
             )
-        rows.append(
-            [
-                _number(cell.strip(), title, builder, path=path, line=number)
-                for title, cell in zip(titles, cells, strict=True)
-                if title in COLUMNS
-            ]
-        )
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(builder.names))
+        kept = [c.strip() for title, c in zip(titles, cells, strict=True) if title in COLUMNS]
+        rows.append((number, kept))
+    return _table(rows, builder, path)
 
 
-def _number(cell: str, title: str, builder: _Builder, *, path: str, line: int) -> float:
-    if title == "worker" and cell and (builder.workers or not _is_number(cell)):
-        if not builder.workers and builder.parts["worker"]:
-            raise checks.fail("path", path, f"mixes numbers and names of workers in line {line}")
-        return builder.worker(cell)
+def _table(rows: list[tuple[int, list[str]]], builder: _Builder, path: str) -> NDArray[np.float64]:
+    """Return the numbers that cells of text hold; names of workers become their positions."""
+    place = builder.names.index("worker") if "worker" in builder.names else None
+    if place is not None and not builder.workers:
+        named = [number for number, cells in rows if cells[place] and not _is_number(cells[place])]
+        if named and builder.parts["worker"]:
+            raise checks.fail(
+                "path", path, f"mixes numbers and names of workers in line {named[0]}"
+            )
+        builder.by_name = bool(named)
+    table = np.empty((len(rows), len(builder.names)))
+    for row, (number, cells) in zip(table, rows, strict=True):
+        for i, (name, cell) in enumerate(zip(builder.names, cells, strict=True)):
+            row[i] = (
+                builder.worker(cell)
+                if i == place and builder.by_name
+                else _number(cell, name, f"It stands in line {number} of {path}.")
+            )
+    return table
+
+
+def _number(cell: str, name: str, where: str) -> float:
     try:
         value = _WORDS.get(cell.lower())
         value = float(cell) if value is None else value
     except ValueError:
-        raise checks.fail(
-            title, cell, "is not a number", why=f"It stands in line {line} of {path}."
-        ) from None
-    if np.isnan(value) and COLUMNS[title] is not np.float64:
-        raise checks.fail(title, cell, "is missing", why=f"It is, in line {line} of {path}.")
+        raise checks.fail(name, cell, "is not a number", why=where) from None
+    if np.isnan(value) and COLUMNS[name] is not np.float64:
+        raise checks.fail(name, cell, "is missing", why=where)
     return value
 
 
@@ -204,39 +214,40 @@ def _read_jsonl(
     builder: _Builder | None = None
     number = 0
     while piece := list(itertools.islice(lines, PIECE)):
-        rows: list[list[float]] = []
+        rows: list[tuple[int, list[str]]] = []
         for line in piece:
             number += 1
-            if not line.strip():
+            record = _record(line, number, path)
+            if record is None:
                 continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                if not line.endswith("\n"):
-                    continue  # a row cut short when its writer was killed
-                raise checks.fail("path", path, f"is not JSON in line {number} ({error})") from None
-            if not isinstance(record, dict):
-                raise checks.fail("path", path, f"does not hold an object in line {number}")
             if builder is None and isinstance(record.get("header"), dict):
-                header = {str(k): str(v) for k, v in record["header"].items()}
+                header = {str(key): str(value) for key, value in record["header"].items()}
                 continue
             record = {rename.get(key, key): value for key, value in record.items()}
             if builder is None:
                 builder = _Builder([key for key in record if key in COLUMNS])
-            rows.append(
-                [
-                    _number(_text(record.get(name)), name, builder, path=path, line=number)
-                    for name in builder.names
-                ]
-            )
+            rows.append((number, [_text(record.get(name)) for name in builder.names]))
         if builder is not None:
-            table = np.array(rows, dtype=np.float64).reshape(len(rows), len(builder.names))
-            for name, values in zip(builder.names, table.T, strict=True):
+            for name, values in zip(builder.names, _table(rows, builder, path).T, strict=True):
                 builder.add(name, values)
     if builder is None:
         raise checks.fail("path", path, "holds no gradients")
     data, workers = builder.columns()
     return data, header, workers
+
+
+def _record(line: str, number: int, path: str) -> dict[str, Any] | None:
+    if not line.strip():
+        return None
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        if not line.endswith("\n"):
+            return None  # a row cut short when its writer was killed
+        raise checks.fail("path", path, f"is not JSON in line {number} ({error})") from None
+    if not isinstance(record, dict):
+        raise checks.fail("path", path, f"does not hold an object in line {number}")
+    return record
 
 
 def _text(value: object) -> str:
