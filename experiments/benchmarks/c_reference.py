@@ -49,10 +49,10 @@ def available() -> bool:
 
 
 @functools.cache
-def library(*, contract: bool = True) -> ctypes.CDLL:
-    """Compile and load the reference; with contract gcc may fuse a * b + c, which rounds once."""
+def library() -> ctypes.CDLL:
+    """Compile and load the reference; gcc may fuse a * b + c, which rounds once."""
     flags = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd"]
-    flags.append(f"-ffp-contract={'fast' if contract else 'off'}")
+    flags.append("-ffp-contract=fast")
     if platform.machine() in ("x86_64", "AMD64"):
         flags.append("-mprefer-vector-width=512")
     source = Path(__file__).with_name("reference.c")
@@ -78,14 +78,12 @@ def keeps_times(work: Workload) -> bool:
     return not work.rate and work.name != "W4"
 
 
-def prepare(
-    work: Workload, *, threads: int = 1, blas: bool = False, contract: bool = True
-) -> Callable[[int], np.ndarray]:
+def prepare(work: Workload, *, threads: int = 1, blas: bool = False) -> Callable[[int], np.ndarray]:
     """Return a function of the seed that runs `work` and gives the saved states.
 
     Axes are (times, components, paths), without the times or components that a workload lacks.
     """
-    function = getattr(library(contract=contract), _FUNCTIONS[work.name])
+    function = getattr(library(), _FUNCTIONS[work.name])
     more: list[ctypes.c_void_p | ctypes.c_double | None] = []
     if work.name == "W4":
         more = [ctypes.c_void_p(DENSE.ctypes.data), _blas_product() if blas else None]

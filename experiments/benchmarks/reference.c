@@ -1,7 +1,7 @@
 /* The benchmark's measure: the workloads as a C programmer would write them, by hand and for one purpose.
 
-   Random numbers are those of the engine (Philox4x32-10, one counter per path, channel and pair of steps,
-   Box-Muller), so results agree path by path. Paths lie side by side in SIMD lanes, blocks of LANES; the delayed
+   Random numbers are those of the engine to rounding (Philox4x32-10, one counter per path, channel and pair of
+   steps, Box-Muller with polynomials of its own), so results agree path by path. Paths lie side by side in SIMD lanes, blocks of LANES; the delayed
    state comes from a ring of rows. Loops are left to gcc, except Philox: gcc turns its 32 x 32 -> 64 bit
    products into 64-bit ones, four times slower, hence the intrinsics where the processor has AVX-512.
    Every function works on paths [first, first + paths); threads are the caller's affair. */
@@ -199,7 +199,8 @@ INLINE void lorenz_step(double *restrict x, double *restrict delayed, const doub
 /* tanh x = (e - 1) / (e + 1) with e = exp(2 x) = 2^k exp(r); e - 1 keeps its digits near zero. */
 INLINE double tanh_of(double x) {
   const double clipped = x > 20.0 ? 20.0 : x < -20.0 ? -20.0 : x, y = 2.0 * clipped;
-  const double shifted = __builtin_fma(y, 1.4426950408889634, 6755399441055744.0), k = shifted - 6755399441055744.0;
+  const double shifted = __builtin_fma(y, 1.4426950408889634, 6755399441055744.0); /* 1.5 * 2^52 rounds */
+  const double k = shifted - 6755399441055744.0;
   const double r = __builtin_fma(k, -2.3190468138462996e-17, __builtin_fma(k, -0.6931471805599453, y));
   double p = 1.0 / 6227020800.0;
   TIMES(p, r, 1.0 / 479001600.0); TIMES(p, r, 1.0 / 39916800.0); TIMES(p, r, 1.0 / 3628800.0);
@@ -237,8 +238,9 @@ void network(const Run *run, double *saved) { ensemble(run, saved, 3, network_st
 enum { DIM = 32, FEW = 16 };
 typedef double vector __attribute__((vector_size(64)));
 /* Fortran's dgemm, from any BLAS; null for the product written here. */
-typedef void Product(const char *, const char *, const int *, const int *, const int *, const double *, const double *,
-                     const int *, const double *, const int *, const double *, double *, const int *);
+typedef void Product(const char *, const char *, const int *, const int *, const int *, const double *,
+                     const double *, const int *, const double *, const int *, const double *, double *,
+                     const int *);
 
 /* out = matrix @ x; eight rows by two vectors are summed in registers. */
 INLINE void product(vector *restrict out, const double *restrict matrix, const vector *restrict x) {
