@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sdde.engine.kernels import vectorir
 from sdde.engine.kernels.vectorir import bits_of, float_of, floor, fma, horner
+from sdde.engine.kernels.vectorir import sqrt as _sqrt
 
 inline: Any = njit(forceinline=True, error_model="numpy", fastmath=False)
 _U = np.uint64
@@ -312,4 +312,4 @@ def power(x, y):
 @inline
 def sqrt(x):
     """Return the square root, correctly rounded; nan below zero."""
-    return vectorir.sqrt(x)
+    return _sqrt(x)

@@ -17,8 +17,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sdde.engine.streams import box_muller, open_uniforms, words
 from sdde.engine.kernels.vectorir import Lanes, lanes
+from sdde.engine.streams import box_muller, open_uniforms, words
 
 _NARROW, _WIDE = 8, 32
 _NOWHERE = -(1 << 62)
@@ -130,7 +130,9 @@ def _over_paths(z, first_step, first_path, k0, k1, stream):
 def _over_steps(z, first_step, path, k0, k1, stream):
     steps, channels = z.shape
     end = (first_step + steps + 1) >> 1
-    flat, aside = z.reshape(steps * channels), np.empty(2 * _WIDE)
+    flat = z.reshape(steps * channels)
+    whole = channels == 1 and first_step % 2 == 0 and steps % (2 * _NARROW) == 0
+    aside = flat if whole else np.empty(2 * _WIDE)
     for c in range(channels):
         pair = first_step >> 1
         while pair < end:
