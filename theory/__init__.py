@@ -8,23 +8,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .async_sgd import AsyncSGD
     from .characteristic import (
         CriticalDamping,
         critical_damping,
         rightmost_roots,
         stability_limit,
     )
+    from .delay_system import DelaySystem
+    from .links import LinkUse, shared_link
+    from .staleness import Staleness, poisson_error, staleness_law
+    from .worker_limits import BestDamping, best_damping
 
 _HOMES = {
     # delay systems
+    "DelaySystem": "delay_system",
     "CriticalDamping": "characteristic",
     "critical_damping": "characteristic",
     "rightmost_roots": "characteristic",
     "stability_limit": "characteristic",
+    # asynchronous SGD
+    "AsyncSGD": "async_sgd",
+    "BestDamping": "worker_limits",
+    "LinkUse": "links",
+    "Staleness": "staleness",
+    "best_damping": "worker_limits",
+    "poisson_error": "staleness",
+    "shared_link": "links",
+    "staleness_law": "staleness",
 }
 
 __all__ = [
+    "DelaySystem",
     "CriticalDamping", "critical_damping", "rightmost_roots", "stability_limit",
+    "AsyncSGD", "Staleness", "staleness_law", "poisson_error", "LinkUse", "shared_link",
+    "BestDamping", "best_damping",
 ]  # fmt: skip
 
 

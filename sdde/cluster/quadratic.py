@@ -1,8 +1,8 @@
 """The quadratic objective, as plain numbers that the simulator runs and the theory reads.
 
-Near a minimum every smooth loss is quadratic; in the axes of its Hessian the coordinates decouple, so a list
-of eigenvalues, the noise along each axis and the starting distance say everything. Nothing here computes
-gradients or runs workers.
+Near a minimum every smooth loss is quadratic; in the axes of its Hessian the coordinates decouple,
+so a list of eigenvalues, the noise along each axis and the starting distance say everything.
+Nothing here computes gradients or runs workers.
 """
 
 from dataclasses import dataclass, field
@@ -26,7 +26,8 @@ class Quadratic:
     eigenvalues : float or array
         Curvatures λ > 0, one per coordinate; a number means one coordinate.
     noise : float or array
-        Standard deviation of each component of a stochastic gradient; one number for all, or one each.
+        Standard deviation of each component of a stochastic gradient; one number for all, or one
+        each.
     start : float or array
         Where training starts, as a distance from the minimum along each axis.
 

@@ -1,0 +1,176 @@
+"""What the server sees of the workers: how often gradients arrive, and how old they are.
+
+A system of machines, a number of workers and a method become three things: the rate of updates, the
+law of the delay of the gradients in them, and how the arrivals behave (Poisson-like, evenly spaced,
+or exactly known). Everything that theory says about a cluster starts here; nothing here knows the
+objective.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from sdde import checks
+from sdde.cluster.system import SharedLink
+from sdde.equation.laws import Law, as_laws
+
+from .cycle import cycle_law, mixture, scaled, shifted
+from .links import LinkUse, link_cycle
+from .staleness import Staleness, poisson_mixture, staleness_law, update_rate
+
+ArrivalKind = Literal["poisson", "regular", "exact"]
+KINDS = ("poisson", "regular", "exact")
+
+
+@dataclass(frozen=True, eq=False)
+class Arrivals:
+    """The stream of gradients at the server.
+
+    Attributes
+    ----------
+    workers : int
+    kind : str
+        ``"poisson"``, ``"regular"`` or ``"exact"``.
+    rate : float
+        Gradients per unit of time.
+    delay : Law
+        Law of the age of an arriving gradient; its mean is ``workers / rate``.
+    cycles : tuple of Law
+        Cycle law of each worker, or one for all.
+    link : LinkUse or None
+        Use of a shared link.
+    """
+
+    workers: int
+    kind: ArrivalKind
+    rate: float
+    delay: Law
+    cycles: tuple[Law, ...]
+    link: LinkUse | None = field(default=None)
+
+    @property
+    def mean_delay(self) -> float:
+        """Mean age of an arriving gradient, exactly ``workers / rate``."""
+        return self.workers / self.rate
+
+    def staleness(self) -> Staleness:
+        """Return the law of the staleness over all gradients."""
+        if len(self.cycles) == 1:
+            return staleness_law(self.cycles[0], self.workers)
+        if all(law.kind == "constant" for law in self.cycles):
+            exact = len({law.mean for law in self.cycles}) == 1
+            if exact:
+                return staleness_law(self.cycles[0], self.workers)
+        shares = np.array([1.0 / law.mean for law in self.cycles]) / self.rate
+        means = np.array([self.rate * law.mean - 1.0 for law in self.cycles])
+        laws = [poisson_mixture(law, mean) for law, mean in zip(self.cycles, means, strict=True)]
+        pmf = np.zeros(max(part.size for part in laws))
+        for share, part in zip(shares, laws, strict=True):
+            pmf[: part.size] += share * part
+        spread = np.array([law.squared_variation for law in self.cycles])
+        mean = self.workers - 1.0
+        second = float(shares @ (means + means**2 * (1.0 + spread)))
+        return Staleness(pmf, mean, second - mean**2, exact=False)
+
+
+def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalKind) -> Arrivals:
+    """Return the arrivals of a cluster.
+
+    Parameters
+    ----------
+    workers : int
+    compute_time : law, or list of laws
+    communication : law, list of laws, SharedLink or None
+    kind : {"poisson", "regular", "exact"}
+        ``"exact"`` needs memoryless workers, or equal constant cycles, without a shared link.
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If a law is unusable, counts disagree, or the exact treatment does not exist.
+    """
+    count = checks.integer("workers", workers, lowest=1)
+    checks.choice("arrivals", kind, KINDS)
+    computes = as_laws(compute_time, count, "compute_time")
+    for law in computes:
+        if law.mean <= 0.0:
+            raise checks.fail(
+                "compute_time", law.source, "has mean zero",
+                why="Workers that need no time would deliver infinitely many gradients at once.",
+                remedy="For example compute_time = 1.0.",
+            )  # fmt: skip
+    link, cycles = None, computes
+    if isinstance(communication, SharedLink):
+        if len(computes) > 1:
+            raise checks.fail(
+                "communication", communication, "shares a link among unequal workers",
+                why="The queue at a shared link is solved for equal workers only.",
+                remedy="Give one law for compute_time, or simulate.",
+            )  # fmt: skip
+        transfer = as_laws(communication.law, 1, "communication")[0]
+        cycle, link = link_cycle(count, computes[0], transfer, communication.capacity)
+        cycles = (cycle,)
+    elif communication is not None:
+        links = as_laws(communication, count, "communication")
+        pairs = max(len(computes), len(links))
+        cycles = tuple(
+            _cycle(computes[i % len(computes)], links[i % len(links)]) for i in range(pairs)
+        )
+    rate = update_rate(cycles, count) if link is None else link.throughput
+    stream = Arrivals(count, kind, rate, _delay(cycles), cycles, link)
+    if kind == "exact" and exact_kind(stream) is None:
+        raise checks.fail(
+            "arrivals", kind, "has no closed system for these laws",
+            why="Exact moments exist when every cycle is exponential (at most 15 different rates),"
+            " or all cycles are the same constant, and no link is shared.",
+            remedy='Use arrivals = "regular" for cycles that vary little, arrivals = "poisson"'
+            " otherwise, or sdde.cluster.simulate.",
+        )  # fmt: skip
+    return stream
+
+
+@lru_cache(maxsize=64)
+def _cycle(compute: Law, transfer: Law) -> Law:
+    return cycle_law(compute, transfer)
+
+
+@lru_cache(maxsize=64)
+def _delay(cycles: tuple[Law, ...]) -> Law:
+    return mixture(cycles, [1.0 / law.mean for law in cycles])
+
+
+@lru_cache(maxsize=256)
+def half_step(law: Law, gap: float) -> Law:
+    """Return the delay law shortened by half the time between two updates."""
+    return shifted(law, -0.5 * gap)
+
+
+def exact_kind(stream: Arrivals) -> Literal["memoryless", "in step"] | None:
+    """Return which exact treatment exists, or None."""
+    if stream.link is not None:
+        return None
+    if all(law.kind == "exponential" for law in stream.cycles):
+        return "memoryless" if len({law.mean for law in stream.cycles}) <= 15 else None
+    if all(law.kind == "constant" for law in stream.cycles):
+        means = [law.mean for law in stream.cycles]
+        return "in step" if math.isclose(min(means), max(means), rel_tol=1e-12) else None
+    return None
+
+
+def unit_delay(stream: Arrivals) -> tuple[Law, float]:
+    """Return the delay law scaled to mean one, and its mean in mean cycles.
+
+    The mean is one but for evenly spaced arrivals, whose delays are shorter by half a gap.
+    """
+    law = stream.delay
+    if stream.kind == "regular":
+        law = half_step(law, 1.0 / stream.rate)
+    return _unit(law), law.mean / stream.mean_delay
+
+
+@lru_cache(maxsize=128)
+def _unit(law: Law) -> Law:
+    return scaled(law, 1.0 / law.mean)

@@ -1,0 +1,224 @@
+"""The law of one worker's cycle: fetch, compute, send. Sums, mixtures, cuts and shifts of laws.
+
+A cycle is the sum of a computation and a transfer; workers that differ mix their laws; a server
+that drops late gradients cuts them. Each operation takes `Law` values and returns one: exact where
+SciPy has the result (a shifted law, atoms), otherwise a few hundred weighted values that keep the
+mass, mean, variance and third moment of every small group of outcomes, and halve towards both
+tails. Nothing here knows what the laws are used for.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde import checks
+from sdde.equation.laws import Law, as_law
+
+Floats = NDArray[np.float64]
+
+_TAIL_LEVELS = 44  # halvings of the probability towards each end: 2**-48 is left as one group
+_CENTRE = 240  # groups of equal probability in the middle; two values stand for each group
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Source of a law that is the sum of two independent times."""
+
+    first: Law
+    second: Law
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Source of a law drawn from one of several laws."""
+
+    laws: tuple[Law, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Source of the law of a time given that it is at most `longest`, which has probability
+    `share`.
+    """
+
+    law: Law
+    longest: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clipped:
+    """Source of the law of ``max(T - by, 0)``."""
+
+    law: Law
+    by: float
+
+
+def weighted(points: Floats, weights: Floats, source: object) -> Law:
+    """Return the law of finitely many values, sorted, with weights that sum to one."""
+    order = np.argsort(points, kind="stable")
+    points, weights = points[order], weights[order] / weights.sum()
+    mean = float(points @ weights)
+    if points[0] == points[-1]:
+        return as_law(float(points[0]), "law")
+    variance = float(((points - mean) ** 2) @ weights)
+    return Law(
+        "discrete", mean, variance, float(points[0]), float(points[-1]), source,
+        points=points, weights=weights,
+    )  # fmt: skip
+
+
+def compress(points: Floats, weights: Floats, *, coarse: bool = False) -> tuple[Floats, Floats]:
+    """Return fewer values with the same mass and first three moments in every group of neighbours.
+
+    Groups hold equal probability in the middle and ever less towards the tails; each is replaced by
+    its two-point Gauss rule, so a smooth expectation changes by the fourth power of a group's
+    width.
+    """
+    order = np.argsort(points, kind="stable")
+    points, weights = points[order], weights[order] / weights.sum()
+    near, far, centre = (8, 2, _CENTRE // 2) if coarse else (16, 4, _CENTRE)
+    octaves = np.concatenate(
+        [np.arange(6 * near) / near, np.arange(6 * far, _TAIL_LEVELS * far) / far]
+    )
+    tail = 0.5**octaves / 16.0
+    edges = np.concatenate([tail[::-1], np.linspace(1 / 16, 15 / 16, centre)[1:-1], 1.0 - tail])
+    cumulative = np.cumsum(weights) - 0.5 * weights
+    group = np.searchsorted(edges, cumulative)
+    _, group = np.unique(group, return_inverse=True)
+    mass = np.bincount(group, weights)
+    mean = np.bincount(group, weights * points) / mass
+    centred = points - mean[group]
+    variance = np.bincount(group, weights * centred**2) / mass
+    third = np.bincount(group, weights * centred**3) / mass
+    spread = np.sqrt(variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skew = np.where(spread > 0, third / spread**3, 0.0)
+    root = np.sqrt(skew**2 + 4.0)
+    values = np.concatenate([mean + spread * (skew - root) / 2, mean + spread * (skew + root) / 2])
+    shares = np.concatenate([mass * (1 + skew / root) / 2, mass * (1 - skew / root) / 2])
+    keep = shares > 0
+    # Rounding may push a value of a narrow group just past the ends of the support.
+    return np.clip(values[keep], points[0], points[-1]), shares[keep]
+
+
+def shifted(law: Law, by: float) -> Law:
+    """Return the law of ``max(T + by, 0)``."""
+    if by == 0.0:
+        return law
+    if law.kind == "constant":
+        return as_law(max(law.mean + by, 0.0), "law")
+    if law.lowest + by >= 0.0:
+        if isinstance(law.source, Sum):
+            return total(shifted(law.source.first, by), law.source.second)
+        if isinstance(law.source, Mixture):
+            return mixture([shifted(part, by) for part in law.source.laws], law.source.weights)
+        if isinstance(law.source, Cut):
+            return truncated(shifted(law.source.law, by), law.source.longest + by)[0]
+        if (parameters := _location_scale(law)) is not None:
+            dist, shapes, loc, scale = parameters
+            return as_law(dist(*shapes, loc=loc + by, scale=scale), "law")
+    points, weights = law.nodes()
+    source = Clipped(law, -by) if law.kind in ("continuous", "exponential") else (law, by)
+    return weighted(np.maximum(points + by, 0.0), weights, source)
+
+
+def scaled(law: Law, by: float) -> Law:
+    """Return the law of ``by * T`` for a positive number `by`."""
+    if by == 1.0:
+        return law
+    if law.kind == "constant":
+        return as_law(law.mean * by, "law")
+    source = law.source
+    if (parameters := _location_scale(law)) is not None:
+        dist, shapes, loc, scale = parameters
+        return as_law(dist(*shapes, loc=loc * by, scale=scale * by), "law")
+    if isinstance(source, Sum):
+        source = Sum(scaled(source.first, by), scaled(source.second, by))
+    elif isinstance(source, Mixture):
+        source = Mixture(tuple(scaled(part, by) for part in source.laws), source.weights)
+    elif isinstance(source, Cut):
+        source = Cut(scaled(source.law, by), source.longest * by, source.share)
+    elif isinstance(source, Clipped):
+        source = Clipped(scaled(source.law, by), source.by * by)
+    points, weights = law.nodes()
+    return weighted(points * by, weights, source)
+
+
+def _location_scale(law: Law) -> tuple[Any, tuple[float, ...], float, float] | None:
+    """Return family, shapes, location and scale of a continuous SciPy law, or None."""
+    dist = getattr(law.frozen, "dist", None)
+    if law.kind not in ("continuous", "exponential") or dist is None:
+        return None
+    shapes, loc, scale = dist._parse_args(*law.frozen.args, **law.frozen.kwds)
+    return dist, shapes, float(loc), float(scale)
+
+
+def total(first: Law, second: Law) -> Law:
+    """Return the law of the sum of two independent times."""
+    if first.kind == "constant":
+        return shifted(second, first.mean)
+    if second.kind == "constant":
+        return shifted(first, second.mean)
+    a, b = (compress(*law.nodes(), coarse=True) for law in (first, second))
+    points = np.add.outer(a[0], b[0]).ravel()
+    return weighted(*compress(points, np.multiply.outer(a[1], b[1]).ravel()), Sum(first, second))
+
+
+def mixture(laws: Sequence[Law], weights: Sequence[float] | Floats) -> Law:
+    """Return the law of a time drawn from ``laws[i]``, with probabilities as `weights`."""
+    if len(laws) == 1:
+        return laws[0]
+    shares = np.asarray(weights, dtype=float)
+    shares = shares / shares.sum()
+    pairs = [law.nodes() for law in laws]
+    points = np.concatenate([pair[0] for pair in pairs])
+    masses = np.concatenate([share * pair[1] for share, pair in zip(shares, pairs, strict=True)])
+    if points.size > 2000:
+        points, masses = compress(points, masses)
+    return weighted(points, masses, Mixture(tuple(laws), tuple(map(float, shares))))
+
+
+def truncated(law: Law, longest: float) -> tuple[Law, float]:
+    """Return the law of T given T <= `longest`, and the probability of that.
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If no draw is that short.
+    """
+    share = float(law.cdf(longest))
+    if share == 0.0:
+        raise checks.fail(
+            "longest", longest, "is below every cycle time",
+            why=f"The shortest possible cycle is {law.lowest:g}; all gradients would be dropped.",
+            remedy=f"For example longest = {law.quantile(0.5).item():.3g}.",
+        )  # fmt: skip
+    if share == 1.0:
+        return law, 1.0
+    if law.kind in ("measured", "discrete"):
+        points, weights = law.nodes()
+        keep = points <= longest
+        return weighted(points[keep], weights[keep], (law, longest)), share
+    x, w = np.polynomial.legendre.leggauss(32)
+    # Probability intervals that halve towards zero; the cut end is regular and needs no refinement.
+    edges = np.concatenate([[0.0], 0.5 ** np.arange(40.0, -1.0, -1.0)])
+    low, high = edges[:-1, None], edges[1:, None]
+    level = (low + (high - low) * (x + 1.0) / 2.0).ravel()
+    values, weights = law.quantile(share * level), ((high - low) * w / 2.0).ravel()
+    return weighted(values, weights, Cut(law, longest, share)), share
+
+
+def cycle_law(compute: Law, communication: Law | None) -> Law:
+    """Return the law of one cycle of a worker with a link of its own."""
+    return compute if communication is None else total(compute, communication)
+
+
+def coefficient_of_variation(law: Law) -> float:
+    """Return the standard deviation of a law over its mean."""
+    return math.sqrt(law.squared_variation)

@@ -1,0 +1,323 @@
+r"""Mean and mean square of a linear delay equation with random delays and Poisson arrivals.
+
+One coordinate *x* receives gradients at the points of a Poisson process; each was computed at the
+state one independent random delay ago. With time in units of the mean delay, damping *u* and
+arrival strength :math:`\epsilon = u^2/n`,
+
+.. math::
+
+    K' = -u\,E K(t - S),\quad m = 1 - u\int_0^t K,\quad
+    y(t) = m(t)^2 + \epsilon \int_0^t K(t-r)^2\, E y(r - S)\, dr + \text{noise} \int_0^t K^2 ,
+
+exactly: *m* is the mean, *y* the mean square of a start at 1 that held until time zero. All
+dampings are marched together on panels (`panels`) until the fast part has died; from there the
+slowest exponentials, roots of the characteristic equations of *m* and of *y*, continue the curves
+for ever. Nothing here knows about workers, learning rates or losses. Derived in this project.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde.equation.laws import Law
+
+from .cycle import weighted
+from .dominant import dominant_roots
+from .panels import ORDER, delay_operator, lagrange, rules
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complexfloating[Any, Any]]
+
+HORIZON = 40.0  # mean delays after which only the slowest exponentials are left
+LONGEST = 160.0  # the same for laws whose tail is slower than that
+_DEAD = 1e-17  # a squared exponential below this has no part in the continuation
+START, NOISE = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Exponentials that continue a curve beyond the horizon.
+
+    Attributes
+    ----------
+    exponents : numpy.ndarray, shape (modes, 3)
+        Complex exponents, in 1/time.
+    amplitudes : numpy.ndarray, shape (2, modes, 3)
+        Their values at the horizon, for the start and for the noise; zero where there is none.
+    level : numpy.ndarray, shape (2, modes)
+        What is left after them: zero for the start, the stationary variance for the noise; ``inf``
+        where the mean square grows without bound.
+    """
+
+    exponents: Complexes
+    amplitudes: Complexes
+    level: Floats
+
+
+class Renewal:
+    """The curves for many dampings under one delay law of mean one.
+
+    Parameters
+    ----------
+    law : Law
+        Law of the delay, with mean one.
+    damping : array, shape (modes,)
+        Dampings *u* > 0, dimensionless.
+    strength : array, shape (modes,)
+        Arrival strengths ε; zero for additive noise alone.
+    """
+
+    def __init__(self, law: Law, damping: Floats, strength: Floats) -> None:
+        self.damping = np.asarray(damping, dtype=float)
+        self.strength = np.asarray(strength, dtype=float)
+        self.width, self.panels, self.law = _grid(law, float(self.damping.max()))
+        self.end = self.width * self.panels
+        self.kernel, self.mean = self._march_mean()
+
+    @cached_property
+    def square(self) -> Floats:
+        """Mean squares at the nodes, shape (2, modes, panels, order): start, then noise."""
+        additive = np.stack([self.mean**2, self._integral(self.kernel**2)])
+        live = self.strength > 0
+        if live.any():
+            additive[:, live] = self._march_square(live, additive[:, live])
+        return additive
+
+    @cached_property
+    def nodes(self) -> Floats:
+        """Times of the nodes, shape (panels, order)."""
+        return (np.arange(self.panels)[:, None] + rules().nodes) * self.width
+
+    @cached_property
+    def energy(self) -> Floats:
+        r"""The integrals :math:`\int_0^\infty K^2`; ``inf`` where the mean is unstable."""
+        inside = self._weigh(self.kernel**2)
+        s, c, _ = self.slow
+        with np.errstate(all="ignore"):
+            tail = _pair_integral(s, c, np.zeros((len(s), 1)), self.end)[:, 0].real
+        return np.where(self.unstable, np.inf, inside + np.where(self.live, tail, 0.0))
+
+    @cached_property
+    def slow(self) -> tuple[Complexes, Complexes, Complexes]:
+        """Dominant roots, and their amplitudes in the kernel and in the mean."""
+        s = np.asarray(dominant_roots(self.damping, self.law), dtype=complex)
+        slope = -np.asarray(self.law.laplace(s, power=1), dtype=complex)
+        with np.errstate(all="ignore"):
+            c = np.asarray(1.0 / (1.0 + self.damping * slope), dtype=complex)
+            d = np.asarray(-self.damping * c / s, dtype=complex)
+        return s, c, d
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """Whether anything is left of a mode at the horizon."""
+        return np.exp(2.0 * self.slow[0].real * self.end) > _DEAD
+
+    @cached_property
+    def unstable(self) -> NDArray[np.bool_]:
+        """Whether the mean of a mode does not converge."""
+        return self.slow[0].real >= 0.0
+
+    @cached_property
+    def index(self) -> Floats:
+        r"""The index :math:`\epsilon\int K^2`: below one the mean square stays bounded."""
+        with np.errstate(invalid="ignore"):
+            return np.where(self.strength > 0, self.strength * self.energy, 0.0)
+
+    @cached_property
+    def bounded(self) -> NDArray[np.bool_]:
+        """Whether the mean square stays bounded."""
+        return ~self.unstable & (self.index < 1.0)
+
+    # ---- marching -----------------------------------------------------------------------------
+
+    def _march_mean(self) -> tuple[Floats, Floats]:
+        operator, _ = delay_operator(self.law, self.width, self.panels)
+        rule = rules()
+        modes, step = len(self.damping), self.damping * self.width
+        behind = np.ascontiguousarray(operator[::-1].transpose(0, 2, 1)).reshape(-1, ORDER)
+        implicit = np.eye(ORDER) + step[:, None, None] * (rule.integral @ operator[0])
+        solve = np.linalg.inv(implicit).transpose(0, 2, 1)
+        kernel = np.empty((modes, self.panels, ORDER))
+        mean = np.empty_like(kernel)
+        value, average = np.ones(modes), np.ones(modes)
+        for k in range(self.panels):
+            old = slice((self.panels - 1 - k) * ORDER, (self.panels - 1) * ORDER)
+            past = kernel[:, :k].reshape(modes, k * ORDER) @ behind[old]
+            right = value[:, None] - step[:, None] * (past @ rule.integral.T)
+            kernel[:, k] = (right[:, None, :] @ solve)[:, 0]
+            delayed = past + kernel[:, k] @ operator[0].T
+            value = value - step * (delayed @ rule.weights)
+            mean[:, k] = average[:, None] - step[:, None] * (kernel[:, k] @ rule.integral.T)
+            average = average - step * (kernel[:, k] @ rule.weights)
+        return kernel, mean
+
+    def _march_square(self, live: NDArray[np.bool_], additive: Floats) -> Floats:
+        operator, before = delay_operator(self.law, self.width, self.panels)
+        rule = rules()
+        count, width = int(live.sum()), self.width
+        squared = self.kernel[live] ** 2 * (self.strength[live] * width)[:, None, None]
+        pieces = squared @ rule.same
+        pieces[:, 1:] += squared[:, :-1] @ rule.previous
+        pieces = pieces.reshape(count, self.panels, ORDER, ORDER)
+        # Reversed and transposed, so that the sum over the past is one product with a slice.
+        spread = np.ascontiguousarray(pieces[:, ::-1].transpose(0, 1, 3, 2))
+        spread = spread.reshape(count, self.panels * ORDER, ORDER)
+        behind = np.ascontiguousarray(operator[::-1].transpose(0, 2, 1)).reshape(-1, ORDER)
+        first = pieces[:, 0]
+        solve = np.linalg.inv(np.eye(ORDER) - first @ operator[0]).transpose(0, 2, 1)
+        square = np.empty((count, 2, self.panels, ORDER))
+        delayed = np.empty_like(square)
+        history = np.array([1.0, 0.0])[:, None]
+        for k in range(self.panels):
+            old = slice((self.panels - 1 - k) * ORDER, (self.panels - 1) * ORDER)
+            known = square[:, :, :k].reshape(count, 2, k * ORDER) @ behind[old]
+            known = known + history * before[k]
+            right = additive[:, :, k].transpose(1, 0, 2) + known @ first.transpose(0, 2, 1)
+            right = right + delayed[:, :, :k].reshape(count, 2, k * ORDER) @ spread[:, old]
+            square[:, :, k] = right @ solve
+            delayed[:, :, k] = known + square[:, :, k] @ operator[0].T
+        return square.transpose(1, 0, 2, 3)
+
+    # ---- integrals over the panels ------------------------------------------------------------
+
+    def _integral(self, values: Floats) -> Floats:
+        """Return the running integrals at the nodes."""
+        rule = rules()
+        whole = self.width * (values @ rule.weights)
+        start = np.cumsum(whole, axis=-1) - whole
+        return start[..., None] + self.width * (values @ rule.integral.T)
+
+    def _weigh(self, values: Floats, exponent: Complexes | None = None) -> Any:
+        """Return integrals up to the horizon, against ``exp(-exponent t)`` if given."""
+        flat = values.reshape(len(values), -1)
+        weights = np.tile(rules().weights * self.width, self.panels)
+        if exponent is None:
+            return flat @ weights
+        factor = np.exp(-exponent[:, :, None] * self.nodes.ravel())
+        return np.einsum("mq,meq->me", flat * weights, factor, optimize=True)
+
+    # ---- beyond the horizon -------------------------------------------------------------------
+
+    @cached_property
+    def tail(self) -> Tail:
+        """What continues the mean squares beyond the horizon."""
+        s, c, d = self.slow
+        exponents, start = _products(s, d)
+        level = np.zeros((2, len(s)))
+        with np.errstate(all="ignore"):
+            grown = np.exp(exponents * self.end)
+            amplitudes = np.stack([start, _products(s, c)[1] / exponents]) * grown
+            level[NOISE] = np.where(self.bounded, self.energy / (1.0 - self.index), np.inf)
+        pick = self.live & (self.strength > 0) & self.bounded
+        if pick.any():
+            exponents[pick], amplitudes[:, pick] = self._renewal_tail(pick, exponents[pick])
+        amplitudes[:, ~self.live] = 0.0
+        level[START, ~self.bounded] = np.inf
+        amplitudes[:, ~self.bounded] = 0.0
+        return Tail(exponents, amplitudes, level)
+
+    def _renewal_tail(
+        self, pick: NDArray[np.bool_], poles: Complexes
+    ) -> tuple[Complexes, Complexes]:
+        r"""Return exponents and amplitudes of the mean square where arrivals multiply it.
+
+        The transform of *y* is :math:`N/D` with :math:`D = 1-\epsilon\kappa\phi`, κ the transform
+        of :math:`K^2`. Near each pole of κ (a sum of two dominant roots) lies one zero of *D*;
+        Newton's iteration on :math:`(z-\text{pole})D` finds it.
+        """
+        s, c, d = (part[pick] for part in self.slow)
+        epsilon = self.strength[pick, None]
+        kernel, mean = self.kernel[pick] ** 2, self.mean[pick] ** 2
+        residue = _products(s, c)[1]
+        z = np.asarray(poles + epsilon * residue * self.law.laplace(poles), dtype=complex)
+
+        def transforms(z: Complexes) -> tuple[Complexes, Complexes]:
+            """Return D and its derivative."""
+            kappa = self._weigh(kernel, z) + _pair_integral(s, c, z, self.end)
+            moment = self._weigh(kernel * self.nodes, z) + _pair_moment(s, c, z, self.end)
+            phi, slope = self.law.laplace(z), -np.asarray(self.law.laplace(z, power=1))
+            return 1.0 - epsilon * kappa * phi, epsilon * (moment * phi - kappa * slope)
+
+        with np.errstate(all="ignore"):
+            for _ in range(30):
+                value, slope = transforms(z)
+                move = (z - poles) * value / (value + (z - poles) * slope)
+                z = z - move
+                if np.nanmax(np.abs(move) / np.abs(z)) < 1e-14:
+                    break
+            phi = self.law.laplace(z)
+            _, slope = transforms(z)
+            kappa = 1.0 / (epsilon * phi)
+            start = self._weigh(mean, z) + _pair_integral(s, d, z, self.end)
+            start = start + epsilon * kappa * (1.0 - phi) / z
+            amplitudes = np.stack([start / slope, kappa / z / slope]) * np.exp(z * self.end)
+        used = residue != 0.0  # a real root has one product, not three
+        return np.where(used, z, poles), np.where(used, amplitudes, 0.0)
+
+    # ---- values at any time -------------------------------------------------------------------
+
+    def mean_at(self, time: Floats) -> Floats:
+        """Return the means at any times, shape (modes, times)."""
+        inside = time < self.end
+        out = np.empty((len(self.damping), time.size))
+        panel = np.minimum((time[inside] / self.width).astype(int), self.panels - 1)
+        basis = lagrange(time[inside] / self.width - panel)
+        out[:, inside] = np.einsum("mtn,tn->mt", self.mean[:, panel], basis)
+        if not inside.all():
+            s, _, d = self.slow
+            d = np.where(self.live, d, 0.0) * np.where(s.imag == 0.0, 1.0, 2.0)
+            out[:, ~inside] = np.real(d[:, None] * np.exp(s[:, None] * time[~inside]))
+        return out
+
+
+def _grid(law: Law, largest: float) -> tuple[float, int, Law]:
+    """Return panel width, number of panels, and the law with a tail that the panels can hold."""
+    end = HORIZON
+    if math.isfinite(law.highest):
+        end = max(end, min(2.0 * law.highest, LONGEST))
+    else:
+        slowest = -law.convergence_abscissa
+        end = LONGEST if slowest == 0.0 else max(end, min(HORIZON / slowest, LONGEST))
+    width = 1.0
+    if law.kind == "constant" or 0.25 <= law.lowest <= 1.0:
+        width = law.lowest  # panels then end where the curves have kinks
+    elif law.kind == "continuous" and math.isfinite(law.highest):
+        width = law.highest / math.ceil(law.highest)
+    if law.kind in ("measured", "discrete"):
+        width = min(width, 0.5)
+    if law.convergence_abscissa == 0.0 or end < law.highest < math.inf:
+        points, weights = law.nodes()
+        law = weighted(np.minimum(points, end), weights, law)
+    # A panel holds about a quarter turn of the fastest wave that matters.
+    fastest = abs(complex(dominant_roots(np.array([largest]), law)[0]))
+    width /= max(1, math.ceil(fastest * width / 1.8))
+    return width, math.ceil(end / width), law
+
+
+def _products(s: Complexes, f: Complexes) -> tuple[Complexes, Complexes]:
+    """Return exponents and amplitudes of the square of a dominant wave, shape (modes, 3)."""
+    real = s.imag == 0.0
+    exponents = np.stack([2.0 * s.real + 0j, 2.0 * s, 2.0 * s.conj()], axis=1)
+    absolute = np.abs(f) ** 2
+    pair = np.where(real, 0.0, f**2)
+    both = np.where(real, absolute, 2.0 * absolute) + 0j
+    return exponents, np.stack([both, pair, pair.conj()], axis=1)
+
+
+def _pair_integral(s: Complexes, f: Complexes, z: Any, end: float) -> Complexes:
+    """Return the transform at `z` (modes, points) of the squared wave beyond `end`."""
+    exponents, amplitudes = _products(s, f)
+    gap = exponents[:, :, None] - z[:, None, :]
+    return -np.sum(amplitudes[:, :, None] * np.exp(gap * end) / gap, axis=1)
+
+
+def _pair_moment(s: Complexes, f: Complexes, z: Any, end: float) -> Complexes:
+    """Return the same transform weighted with time."""
+    exponents, amplitudes = _products(s, f)
+    gap = exponents[:, :, None] - z[:, None, :]
+    wave = amplitudes[:, :, None] * np.exp(gap * end)
+    return np.sum(wave * (1.0 / gap**2 - end / gap), axis=1)

@@ -1,0 +1,70 @@
+r"""Mean squares of the coordinates of a cluster's quadratic, by the treatment its arrivals call
+for.
+
+One place chooses between the Poisson or evenly spaced renewal equation (`renewal`) and the exact
+systems (`exact`), and gathers thousands of eigenvalues on a few dozen nodes. Nothing here knows
+losses or targets.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import exact
+from .arrivals import Arrivals, exact_kind, unit_delay
+from .renewal import Renewal
+
+Floats = NDArray[np.float64]
+
+_DIRECT = 48  # distinct values that are solved one by one; more are gathered on nodes
+
+
+def square_curves(stream: Arrivals, alpha: Floats) -> exact.SquareCurves:
+    """Return the mean squares along coordinates with dimensionless learning rates `alpha`."""
+    kind = exact_kind(stream) if stream.kind == "exact" else None
+    if kind == "in step":
+        return exact.in_step(alpha, stream.workers)
+    if kind == "memoryless":
+        rates = np.array([1.0 / law.mean for law in stream.cycles]) * stream.mean_delay
+        if len(rates) == 1:
+            return exact.memoryless(alpha, rates, np.array([float(stream.workers)]))
+        distinct, counts = np.unique(rates, return_counts=True)
+        return exact.memoryless(alpha, distinct, counts.astype(float))
+    workers = stream.workers
+    law, unit = unit_delay(stream)
+    damping = alpha * workers * unit
+    strength = alpha * damping if stream.kind == "poisson" else np.zeros(alpha.size)
+    solution = Renewal(law, damping, strength)
+    kicks = np.array([1.0, workers * unit])[:, None, None]
+    tail = solution.tail
+    return exact.SquareCurves(
+        solution.width * unit, solution.square * kicks[..., None], tail.exponents / unit,
+        tail.amplitudes * kicks, tail.level * kicks[..., 0],
+    )  # fmt: skip
+
+
+def gather(alpha: Floats) -> tuple[Floats, Floats]:
+    r"""Return nodes in place of many values, and the share of each value in each node.
+
+    A sum of a smooth function over all values is then a sum over the nodes: interpolation at
+    Chebyshev nodes in :math:`\log\alpha`, transposed. Few distinct values are their own nodes.
+    """
+    distinct, inverse = np.unique(alpha, return_inverse=True)
+    span = math.log(distinct[-1] / distinct[0])
+    # A decaying exponential of exp(x) is analytic and bounded for |Im x| < pi/2.
+    height = math.pi / max(span, 1e-9)
+    count = max(_DIRECT, math.ceil(32.0 / math.log(height + math.hypot(1.0, height))))
+    if distinct.size <= count:
+        shares = np.zeros((alpha.size, distinct.size))
+        shares[np.arange(alpha.size), inverse] = 1.0
+        return distinct, shares
+    angle = np.pi * (np.arange(count) + 0.5) / count
+    nodes = np.cos(angle)[::-1]
+    middle = 0.5 * math.log(distinct[-1] * distinct[0])
+    at = np.clip((np.log(alpha) - middle) / (0.5 * span), -1.0, 1.0)
+    degrees = np.arange(count)
+    basis = np.cos(np.arccos(nodes)[:, None] * degrees)
+    basis[:, 0] *= 0.5
+    shares = np.cos(np.arccos(at)[:, None] * degrees) @ basis.T * (2.0 / count)
+    return np.exp(middle + 0.5 * span * nodes), shares

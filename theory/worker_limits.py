@@ -1,0 +1,326 @@
+r"""How fast and how far: rates, limits and best values of workers and learning rate.
+
+Everything follows from two functions of the damping *u* under a delay law: the decay rate of the
+mean (dominant characteristic root) and the energy :math:`I = \int_0^\infty K^2` of its fundamental
+solution, in units of the mean delay. For Poisson arrivals the mean square stays bounded iff
+:math:`\alpha u I(u) < 1`. Memoryless workers and workers in step have exact counterparts. Formulas
+derived in this project; nothing here knows losses.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde import checks
+from sdde.cluster.system import SharedLink
+from sdde.equation.laws import Law, as_law
+
+from . import exact
+from .arrivals import Arrivals, arrivals, exact_kind, unit_delay
+from .bracket import root_between
+from .characteristic import critical_damping, rightmost_roots, stability_limit
+from .dominant import dominant_roots
+from .renewal import Renewal
+from .squares import gather
+
+if TYPE_CHECKING:
+    from .async_sgd import AsyncSGD
+
+Floats = NDArray[np.float64]
+
+MOST_WORKERS = 1_000_000_000
+_MARGIN = (
+    0.9  # of the diverging learning rate, where the fastest mean would have no bounded mean square
+)
+
+
+class BestDamping(NamedTuple):
+    r"""The damping of the largest eigenvalue with the fastest overall decay, and that rate.
+
+    Attributes
+    ----------
+    damping : float
+        :math:`u = \eta\lambda_{\max} n`.
+    rate : float
+        Decay rate of the slowest coordinate times the mean delay.
+    """
+
+    damping: float
+    rate: float
+
+
+def best_damping(law: Any = 1.0, condition_number: float = 1.0) -> BestDamping:
+    r"""Damping with the fastest asymptotic decay when curvatures span a range.
+
+    The rate ρ(u) rises up to critical damping and falls afterwards, so the slowest coordinate is
+    the one of the smallest or of the largest curvature, and the best *u* of the largest solves
+
+    .. math:: \rho(u) = \rho(u / \kappa).
+
+    Parameters
+    ----------
+    law : law
+        Law of the delay.
+    condition_number : float
+        Largest over smallest eigenvalue, κ >= 1.
+
+    Returns
+    -------
+    BestDamping
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If `law` is not a law of positive times or `condition_number` is below one.
+
+    Notes
+    -----
+    Derived in this project, for the noise-free mean. For large κ the best damping lies next to
+    divergence, where the arrival noise alone makes the mean square grow;
+    `AsyncSGD.best_learning_rate` keeps a distance from there.
+
+    Examples
+    --------
+    >>> best = best_damping(1.0, 100.0)
+    >>> round(best.damping, 5), round(best.rate, 6)
+    (1.5367, 0.015609)
+    """
+    delay = as_law(law, "law")
+    kappa = checks.number("condition_number", condition_number, example=10.0)
+    if kappa < 1.0:
+        raise checks.fail(
+            "condition_number", condition_number, "is below 1", remedy="For example 10.0."
+        )
+    critical = critical_damping(delay)
+    if kappa == 1.0:
+        return BestDamping(float(critical.damping), float(critical.rate))
+
+    def rho(u: float) -> float:
+        return -float(rightmost_roots(np.array([u / delay.mean]), delay)[0].real) * delay.mean
+
+    def lead(u: float) -> float:
+        return rho(u) - rho(u / kappa)
+
+    low, high = float(critical.damping), float(stability_limit(delay))
+    if not math.isfinite(high):
+        high = low * kappa  # there the smallest curvature is critical itself
+    high *= 1.0 - 1e-12
+    if lead(high) >= 0.0:
+        return BestDamping(high, rho(high / kappa))
+    u = root_between(lead, low * (1.0 + 1e-9), high)
+    return BestDamping(u, rho(u / kappa))
+
+
+def kernel_energy(law: Law, damping: Floats) -> Floats:
+    r"""Return :math:`\int_0^\infty K^2` for a law of mean one; ``inf`` if unstable."""
+    u = np.asarray(damping, dtype=float)
+    if law.kind == "constant":
+        with np.errstate(all="ignore"):
+            return np.where(u < math.pi / 2, (1.0 + np.sin(u)) / (2.0 * u * np.cos(u)), np.inf)
+    if law.kind == "exponential":
+        return (1.0 + u) / (2.0 * u)
+    return Renewal(law, u, np.zeros(u.size)).energy
+
+
+def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
+    """Return the decay rates of the means, in 1/time."""
+    kind = exact_kind(stream) if stream.kind == "exact" else None
+    if kind == "in step":
+        z, _ = exact.discrete_root(alpha, stream.workers - 1)
+        with np.errstate(divide="ignore"):
+            return -np.log(np.abs(z)) * stream.rate
+    if kind == "memoryless":
+        rates, counts = np.unique([1.0 / law.mean for law in stream.cycles], return_counts=True)
+        if len(stream.cycles) == 1:
+            counts = np.array([stream.workers])
+        return -np.linalg.eigvals(mean_matrix(alpha, rates, counts)).real.max(axis=-1)
+    law, unit = unit_delay(stream)
+    damping = alpha * stream.workers * unit
+    return -dominant_roots(damping, law).real / (unit * stream.mean_delay)
+
+
+def mean_matrix(alpha: Floats, rates: Floats, counts: NDArray[Any]) -> Floats:
+    """Return the matrices of the mean state and the mean copies of memoryless worker groups."""
+    size = len(rates) + 1
+    matrix = np.zeros((len(alpha), size, size))
+    matrix[:, 0, 1:] = -alpha[:, None] * (rates * counts)
+    matrix[:, 1:, 0] = rates
+    matrix[:, range(1, size), range(1, size)] = -(1.0 + alpha)[:, None] * rates
+    return matrix
+
+
+def mean_square_index(stream: Arrivals, alpha: float) -> float:
+    """Return the index that must stay below one, for the largest dimensionless learning rate."""
+    kind = exact_kind(stream) if stream.kind == "exact" else None
+    if kind == "memoryless" and len(stream.cycles) == 1:
+        return alpha**2 * stream.workers / (2.0 + alpha)
+    if kind == "memoryless":
+        return alpha / largest_alpha(stream)
+    if kind == "in step" or stream.kind == "regular":
+        return 0.0 if float(mean_rates(stream, np.array([alpha]))[0]) > 0.0 else math.inf
+    law, unit = unit_delay(stream)
+    damping = alpha * stream.workers * unit
+    return alpha * damping * float(kernel_energy(law, np.array([damping]))[0])
+
+
+def kick_variance(stream: Arrivals, alpha: Floats) -> Floats:
+    """Return the stationary mean square over the variance of one kick, for each coordinate."""
+    nodes, shares = gather(alpha)
+    kind = exact_kind(stream) if stream.kind == "exact" else None
+    if kind == "in step":
+        value = exact.fixed_staleness_energy(nodes, stream.workers - 1)
+    elif kind == "memoryless":
+        rates = np.array([1.0 / law.mean for law in stream.cycles])
+        distinct, counts = np.unique(rates, return_counts=True)
+        if len(rates) == 1:
+            counts = np.array([stream.workers])
+        matrix, force = exact.memoryless_moments(nodes, distinct, counts.astype(float))
+        value = -np.linalg.solve(matrix, force[..., None])[:, 0, 0]
+    else:
+        law, unit = unit_delay(stream)
+        damping = nodes * stream.workers * unit
+        energy = kernel_energy(law, damping)
+        value = stream.workers * unit * energy
+        if stream.kind == "poisson":
+            value = value / (1.0 - nodes * damping * energy)
+    # The product with alpha is the smooth function that nodes interpolate.
+    return (shares @ (value * nodes)) / alpha
+
+
+def largest_alpha(stream: Arrivals) -> float:
+    """Return the dimensionless learning rate from which the mean square grows without bound."""
+    n = stream.workers
+    kind = exact_kind(stream) if stream.kind == "exact" else None
+    if kind == "in step":
+        return 2.0 * math.sin(math.pi / (2.0 * (2.0 * n - 1.0)))
+    if kind == "memoryless":
+        if len(stream.cycles) == 1:
+            return (1.0 + math.sqrt(1.0 + 8.0 * n)) / (2.0 * n)
+        rates, counts = np.unique([1.0 / law.mean for law in stream.cycles], return_counts=True)
+
+        def growth(alpha: float) -> float:
+            matrix, _ = exact.memoryless_moments(np.array([alpha]), rates, counts.astype(float))
+            return float(np.linalg.eigvals(matrix).real.max())
+
+        high = 2.0
+        while growth(high) < 0.0:
+            high *= 2.0
+        return root_between(growth, 1e-12, high)
+    law, unit = unit_delay(stream)
+    limit = float(stability_limit(law))
+    if stream.kind == "regular":
+        return limit / (n * unit)
+
+    def excess(damping: float) -> float:
+        energy = float(kernel_energy(law, np.array([damping]))[0])
+        return damping * damping / (n * unit) * energy - 1.0
+
+    high = min(limit * (1.0 - 1e-10), 2.0 * n * unit + 1.0)  # the energy exceeds 1 / (2 u)
+    if excess(high) <= 0.0:
+        return high / (n * unit)
+    return root_between(excess, 1e-12, high) / (n * unit)
+
+
+def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
+    """Return the arrivals of the same system with another number of equal workers."""
+    for name in ("compute_time", "communication"):
+        value = getattr(model, name)
+        if isinstance(value, list | tuple):
+            raise checks.fail(
+                name, value, "lists the workers, so their number is fixed",
+                why="What another worker would be like is not known.",
+                remedy="Give one law for all workers, or choose among subsets of the list.",
+            )  # fmt: skip
+    return arrivals(workers, model.compute_time, model.communication, model.arrivals)
+
+
+def max_workers(model: "AsyncSGD") -> float:
+    """Return the largest number of workers with bounded expected loss."""
+    alpha = float(model.learning_rate * model.eigenvalues.max())
+
+    def bounded(workers: int) -> bool:
+        stream = stream_with(model, workers)
+        mean = float(mean_rates(stream, np.array([alpha]))[0]) > 0.0
+        return mean and mean_square_index(stream, alpha) < 1.0
+
+    if not bounded(1):
+        return 0
+    low, high = 1, 2
+    if model.arrivals == "regular":  # half a worker more than with the whole delay
+        near = float(stability_limit(stream_with(model, 1).delay)) / alpha
+        if not isinstance(model.communication, SharedLink) and near < MOST_WORKERS:
+            low, high = max(1, int(near) - 1), int(near) + 2
+            low = low if bounded(low) else 1
+    while bounded(high):
+        low, high = high, 2 * high
+        if high > MOST_WORKERS:
+            return math.inf
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if bounded(middle) else (low, middle)
+    return low
+
+
+def max_learning_rate(model: "AsyncSGD") -> float:
+    """Return the learning rate from which the expected loss grows without bound."""
+    return largest_alpha(model.stream) / float(model.eigenvalues.max())
+
+
+def best_workers(model: "AsyncSGD") -> int:
+    """Return the number of workers with the fastest asymptotic rate of the mean."""
+    most = int(min(max_workers(model), MOST_WORKERS))
+    alpha = model.learning_rate * np.array([model.eigenvalues.min(), model.eigenvalues.max()])
+    if most == 0:
+        return 1
+    linked = isinstance(model.communication, SharedLink)
+    if model.arrivals == "regular" and not linked and model.stream.delay.kind != "constant":
+        near = best_workers(model.replace(arrivals="poisson"))  # half a worker less
+        counts = np.arange(max(near - 1, 1), min(near + 3, most) + 1)
+        return int(counts[np.argmax(rates_with(model, counts, alpha))])
+    points = 9 if linked else 60
+    counts = np.unique(np.geomspace(1, most, points).astype(int))
+    while True:  # the rate rises up to its best and falls, or stays, afterwards
+        rates = rates_with(model, counts, alpha)
+        best = int(np.argmax(rates >= rates.max() * (1.0 - 1e-12)))
+        low, high = int(counts[max(best - 1, 0)]), int(counts[min(best + 1, counts.size - 1)])
+        if high - low + 1 <= counts.size and counts[-1] - counts[0] + 1 == counts.size:
+            return int(counts[best])
+        counts = np.unique(np.linspace(low, high, min(high - low + 1, points)).astype(int))
+
+
+def rates_with(model: "AsyncSGD", counts: NDArray[Any], alpha: Floats) -> Floats:
+    """Return the slowest mean rate over `alpha` for several numbers of workers."""
+    plain = model.arrivals == "poisson" and not isinstance(model.communication, SharedLink)
+    if plain:  # the delay law does not depend on the number of workers
+        stream = stream_with(model, 1)
+        return (
+            mean_rates(stream, np.multiply.outer(counts, alpha).ravel())
+            .reshape(counts.size, -1)
+            .min(axis=1)
+        )
+    return np.array([mean_rates(stream_with(model, int(n)), alpha).min() for n in counts])
+
+
+def best_learning_rate(model: "AsyncSGD") -> float:
+    """Return the learning rate with the fastest asymptotic rate of the mean."""
+    largest = float(model.eigenvalues.max())
+    ratio = float(model.eigenvalues.min()) / largest
+    limit = _MARGIN * largest_alpha(model.stream)
+
+    def rate(alpha: float) -> float:
+        return float(mean_rates(model.stream, alpha * np.array([ratio, 1.0])).min())
+
+    grid = np.geomspace(limit * 1e-6, limit, 400)
+    both = mean_rates(model.stream, np.concatenate([grid * ratio, grid])).reshape(2, -1)
+    best = int(np.argmax(both.min(axis=0)))
+    low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, grid.size - 1)])
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
+    while high - low > 1e-12 * high:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if rate(left) < rate(right):
+            low = left
+        else:
+            high = right
+    return 0.5 * (low + high) / largest
