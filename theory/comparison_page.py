@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import sdde
 
 if TYPE_CHECKING:
-    from .comparison import Comparison, Estimate, Row
+    from .accounts import Estimate, Row
+    from .comparison import Comparison
 
 
 def _number(value: float) -> str:
@@ -72,7 +73,7 @@ def terminal(comparison: "Comparison") -> str:
 
 def tolerance() -> str:
     """Say what agreement means."""
-    from .comparison import EXACT, MODEL, Z
+    from .accounts import EXACT, MODEL, Z
 
     return (
         f"A quantity agrees if it lies within {Z:g} standard errors (a false alarm once in 150,000 "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats as st
-from sdde.theory.comparison import Account, Estimate, Row, crossing
+from sdde.theory.accounts import Account, Estimate, Row, crossing
 
 import sdde
 from sdde import cluster, theory
