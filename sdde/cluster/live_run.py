@@ -34,7 +34,8 @@ Status = Literal["done", "interrupted", "diverged", "lost"]
 
 RECORDS = 200  # points of the loss history
 POLL = 0.1  # seconds between two looks at the server
-PATIENCE = 10.0  # seconds that a process may take to answer
+PATIENCE = 30.0  # seconds that a process may take to answer
+REACH = 10.0  # seconds to reach a scheduler
 _COLUMNS = (
     "worker", "read_time", "start_time", "apply_time", "read_version", "apply_version",
     "gradient_norm",
@@ -70,6 +71,13 @@ class LiveRun:
         Worker processes, samples per gradient, seed of the mini-batches.
     learning_rate : float
         Factor of every gradient.
+
+    Examples
+    --------
+    >>> from sdde.cluster import live
+    >>> run = live(workers=8, updates=6000)  # doctest: +SKIP
+    >>> run.trace.staleness().mean(), run.loss[-1]  # doctest: +SKIP
+    (6.995, 3.3e-05)
     """
 
     trace: Trace
@@ -161,6 +169,17 @@ def live(
     wait for a processor and apply gradients in bursts. In
     a script, call this under ``if __name__ == "__main__":``, because the processes import the
     script.
+
+    Examples
+    --------
+    Two worker processes and a server on this machine, for some seconds:
+
+    >>> from sdde.cluster import live
+    >>> run = live(workers=2, updates=50, batch=64, rng=1)
+    >>> run.status, run.trace.workers, run.trace.updates
+    ('done', 2, 50)
+    >>> bool(run.loss[-1] < run.loss[0])
+    True
     """
     count = checks.integer("workers", workers, lowest=1)
     goal = checks.integer("updates", updates, lowest=1)
@@ -251,7 +270,7 @@ def _connect(scheduler: str | None, workers: int) -> Iterator[Any]:
     dask = _dask()
     if scheduler is not None:
         try:
-            client = dask.Client(scheduler, timeout=PATIENCE)
+            client = dask.Client(scheduler, timeout=REACH)
         except (OSError, ValueError, TypeError) as error:
             raise checks.fail(
                 "scheduler", scheduler, "cannot be reached", why=str(error),

@@ -54,6 +54,9 @@ class Trace:
         are left out.
     header : mapping of str to str, optional
         How the log was made, kept in the header of its file.
+    worker_names : tuple of str, optional
+        Names of the workers if the column ``worker`` holds positions in this tuple; taken from that
+        column if it holds names.
 
     Attributes
     ----------
@@ -61,9 +64,6 @@ class Trace:
         The columns, read-only.
     header : dict of str to str
         How the log was made.
-    worker_names : tuple of str
-        Names of the workers if the log gave names; then the column ``worker`` holds positions in
-        this tuple.
 
     Raises
     ------
@@ -77,6 +77,7 @@ class Trace:
 
     Examples
     --------
+    >>> from sdde.cluster import Trace
     >>> trace = Trace({"worker": [0, 1, 0, 1], "read_time": [0.0, 0.0, 1.0, 1.5],
     ...                "apply_time": [1.0, 1.5, 2.0, 3.0], "read_version": [0, 0, 1, 2],
     ...                "apply_version": [1, 2, 3, 4]})

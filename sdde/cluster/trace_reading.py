@@ -40,6 +40,7 @@ def packaged_trace() -> Trace:
 
     Examples
     --------
+    >>> from sdde.cluster import packaged_trace
     >>> packaged_trace().workers
     8
     """

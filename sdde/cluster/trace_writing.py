@@ -90,6 +90,7 @@ class TraceWriter:
     Examples
     --------
     >>> import tempfile, pathlib
+    >>> from sdde.cluster import Trace, TraceWriter
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "run.csv"
     >>> with TraceWriter(path, header={"learning rate": 0.1}) as log:
     ...     for worker in (0, 1):

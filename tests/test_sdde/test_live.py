@@ -254,7 +254,7 @@ def test_ctrl_c_in_a_terminal_ends_the_run_with_its_log(tmp_path):
 )
 def test_misuse_is_refused_before_anything_starts(arguments, said, monkeypatch):
     """One clear message each."""
-    monkeypatch.setattr(live_run, "PATIENCE", 0.5)
+    monkeypatch.setattr(live_run, "REACH", 0.5)
     with pytest.raises(sdde.ArgumentError, match=said):
         live(**({"objective": line()} | arguments))
 
