@@ -27,11 +27,6 @@ class Times:
     seconds: np.ndarray
     processors: float
 
-    @property
-    def median(self) -> float:
-        """The median over rounds, in seconds."""
-        return float(np.median(self.seconds))
-
     def over(self, other: "Times") -> tuple[float, float, float]:
         """Return median, smallest and largest ratio to `other`, round by round."""
         ratio = self.seconds / other.seconds

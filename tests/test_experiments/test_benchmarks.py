@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sdde
 from experiments.benchmarks import c_reference, peers_numpy, scaling, timing
 from experiments.benchmarks.contenders import contenders, disagreements, solver
 from experiments.benchmarks.workloads import DENSE, WORKLOADS
@@ -167,4 +166,3 @@ def test_each_script_runs_quickly_and_ends_in_a_verdict(script, options, tmp_pat
 def test_the_dense_workload_is_stable():
     """Numbers that grow without bound would cost more than others."""
     assert np.abs(np.linalg.eigvals(DENSE)).max() < np.pi / 2 / (100 * 0.01)
-    assert sdde.solve(NAMED["W4"].problem(), (0.0, 5.0), dt=0.01, rng=1, save="final").x.size == 32
