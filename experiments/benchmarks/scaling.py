@@ -40,7 +40,7 @@ def cases(*, quick: bool) -> dict[str, dict[int, tuple[Workload, int]]]:
     threads = sorted({1, 2, *(2**k for k in range(most.bit_length())), most} & {*range(most + 1)})
     paths = (1, 64, 1024) if quick else (1, 8, 64, 512, 4096, 32_768, 262_144)
     steps = (1000, 10_000) if quick else (100, 1000, 10_000, 100_000)
-    dims = (1, 3) if quick else (1, 2, 3, 4, 8, 16, 24, 32, 64)
+    dims = (1, 3) if quick else (1, 2, 3, 4, 8, 16, 32, 64)
     total = size.paths * size.steps
     return {
         "threads": {n: (size, n) for n in threads},
