@@ -131,12 +131,14 @@ def _over_steps(z, first_step, path, k0, k1, stream):
     steps, channels = z.shape
     end = (first_step + steps + 1) >> 1
     flat = z.reshape(steps * channels)
+    # Groups that fill the buffer exactly need no room aside, nor may they reach beyond it.
     whole = channels == 1 and first_step % 2 == 0 and steps % (2 * _NARROW) == 0
     aside = flat if whole else np.empty(2 * _WIDE)
+    enough = _WIDE if whole else _WIDE // 2 + 1
     for c in range(channels):
         pair = first_step >> 1
         while pair < end:
-            count = _WIDE if end - pair > _WIDE // 2 else _NARROW
+            count = _WIDE if end - pair >= enough else _NARROW
             row = 2 * pair - first_step
             direct = channels == 1 and row >= 0 and row + 2 * count <= steps
             target, place = (flat, row) if direct else (aside, 0)
