@@ -18,11 +18,9 @@ LARGEST_ARGUMENT = 4096  # numbers in one array argument; a larger one is a tabl
 
 def is_numeric(value: Any) -> bool:
     """Return whether an argument occupies the parameter vector."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return value.dtype.kind in "biuf" and value.dtype.itemsize <= 8
-    if isinstance(value, np.longdouble):
-        return False
-    return isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating))
+    return isinstance(value, bool | int | float)
 
 
 def is_whole(value: Any) -> bool:

@@ -50,6 +50,8 @@ _CALLED = _CALLED_NAMES.split()
 
 OPERATIONS: dict[str, Operation] = {
     **{name: Operation(getattr(np, name).nin, getattr(np, name)) for name in _CALLED},
+    # np.power takes a shortcut for some exponents (a square root for 0.5), float_power never does
+    "power": Operation(2, np.float_power),
     "add": Operation(2, np.add, "{0} + {1}"),
     "subtract": Operation(2, np.subtract, "{0} - {1}"),
     "multiply": Operation(2, np.multiply, "{0} * {1}"),

@@ -213,13 +213,9 @@ class TracedArray(np.ndarray):
         base = self.view(np.ndarray)
         target = base[key]
         new = elements(tape, value)
-        if isinstance(target, np.ndarray):
-            cast = np.frompyfunc(lambda v: TracedScalar(tape, as_kind(lift(tape, v))), 1, 1)
-            base[key] = cast(new)
-        elif isinstance(new, np.ndarray):
+        if isinstance(new, np.ndarray) and not isinstance(target, np.ndarray):
             tape.refuse(f"assigns an array of shape {new.shape} to one element")
-        else:
-            base[key] = TracedScalar(tape, as_kind(lift(tape, new)))
+        base[key] = each(tape, as_kind, new)
 
     def __reduce__(self) -> NoReturn:
         self.tape.refuse("copies or stores a traced value outside the function")
@@ -263,7 +259,9 @@ def lift(tape: Tape, value: Any) -> int:
         return value.node
     if isinstance(value, bool | np.bool_):
         return tape.constant(bool(value))
-    if isinstance(value, (np.longdouble, complex, np.complexfloating)):
+    if isinstance(value, complex | np.generic) and (
+        np.iscomplexobj(value) or np.dtype(type(value)).itemsize > 8
+    ):
         tape.refuse(f"computes with numbers of type {type(value).__name__}")
     if isinstance(value, int | float | np.integer | np.floating):
         try:
@@ -304,10 +302,10 @@ def each(tape: Tape, function: Callable[..., int], *operands: Any) -> Any:
     plain = [elements(tape, operand) for operand in operands]
     if not any(isinstance(operand, np.ndarray) for operand in plain):
         return one(*plain)
-    return np.frompyfunc(one, len(plain), 1)(*(_boxed(operand) for operand in plain))
+    return np.frompyfunc(one, len(plain), 1)(*(boxed(operand) for operand in plain))
 
 
-def _boxed(value: Any) -> np.ndarray:
+def boxed(value: Any) -> np.ndarray:
     """Return a scalar as an array without dimensions, which hides it from NumPy's protocols."""
     if isinstance(value, np.ndarray):
         return value

@@ -17,7 +17,7 @@ import numpy as np
 
 from sdde.engine.tracing.operations import COMMUTATIVE, COMPARISONS, LOGICAL, OPERATIONS
 
-MOST_OPERATIONS = 20_000  # beyond, compiling one straight line takes longer than it saves
+MOST_OPERATIONS = 5_000  # beyond, compiling the straight line takes longer than ten seconds
 LARGEST_POWER = 16
 
 _OWN_FOLDERS = (

@@ -16,6 +16,7 @@ from sdde.engine.tracing.scalars import (
     TracedArray,
     TracedScalar,
     as_traced,
+    boxed,
     demote,
     each,
     elements,
@@ -101,6 +102,8 @@ def call_ufunc(
         result = each(tape, scalar_operation(tape, name), left, right)
     elif method != "__call__":
         tape.refuse(f"numpy.{name}.{method} has no straight-line form here")
+    elif name.endswith(" (vectorized)"):  # made by np.vectorize or np.frompyfunc
+        result = ufunc(*(boxed(elements(tape, value)) for value in inputs))
     elif name in _PRODUCTS:
         result = _product(tape, name, *inputs)
     elif name == "divmod":
@@ -128,9 +131,9 @@ def _check_options(tape: Tape, options: dict[str, Any]) -> None:
 
 
 def _stored(tape: Tape, result: Any, out: Any) -> Any:
-    if out is None or out == (None,):
-        return result
     target = out[0] if isinstance(out, tuple) else out
+    if target is None:
+        return result
     if not isinstance(target, TracedArray):
         tape.refuse("writes into an array made outside the function (out= or an in-place operator)")
     if target.shape != np.shape(result):
@@ -168,21 +171,22 @@ def _left_to_right(add: Callable[[int, int], int], run: list[int]) -> int:
 
 
 def _memory_order(array: np.ndarray) -> list[int]:
-    """Return the axes, outermost first, as NumPy's iterator walks them; an axis of length 1 is out.
+    """Return the axes longer than 1, outermost first, as NumPy's iterator walks them.
 
-    A broadcast axis has stride 0 and keeps its place.
+    It sorts by stride from the innermost axis of C order outwards; a broadcast axis (stride 0)
+    compares with nothing and keeps its place.
     """
-    order: list[int] = []
-    for axis in (k for k in range(array.ndim) if array.shape[k] > 1):
-        place = len(order)
+    order: list[int] = []  # innermost first
+    for axis in reversed([k for k in range(array.ndim) if array.shape[k] > 1]):
+        place, own = len(order), abs(array.strides[axis])
         for k in reversed(range(len(order))):
-            other, own = abs(array.strides[order[k]]), abs(array.strides[axis])
+            other = abs(array.strides[order[k]])
             if other and own:
-                if own <= other:
+                if other <= own:
                     break
                 place = k
         order.insert(place, axis)
-    return order
+    return order[::-1]
 
 
 def _runs(array: np.ndarray, axes: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], list[Any]]]:
@@ -191,8 +195,6 @@ def _runs(array: np.ndarray, axes: tuple[int, ...]) -> Iterator[tuple[tuple[int,
     inner: list[int] = []
     for axis in reversed(order):
         if axis not in axes:
-            break
-        if inner and array.strides[axis] != array.strides[inner[0]] * array.shape[inner[0]]:
             break
         inner.insert(0, axis)
     outer = [axis for axis in range(array.ndim) if axis not in order]
@@ -222,18 +224,17 @@ def reduce(tape: Tape, name: str, array: Any, axis: Any = 0, **options: Any) -> 
     def join(left: int, right: int) -> int:
         return tape.apply(name, left, right)
 
-    identity = {"add": 0.0, "multiply": 1.0}.get(name)
+    identity = {"add": tape.constant(0.0), "multiply": tape.constant(1.0)}.get(name)
     shape = tuple(plain.shape[k] for k in range(plain.ndim) if k not in axes)
     if any(plain.shape[k] == 0 for k in axes):
         tape.refuse("reduces an empty array")
     totals: dict[tuple[int, ...], int] = {}
     for index, run in _runs(plain, axes):
         nodes = [convert(lift(tape, item)) for item in run]
-        part = _pairwise(tape, join, nodes) if name == "add" else _left_to_right(join, nodes)
-        if index in totals:
-            totals[index] = join(totals[index], part)
-        else:
-            totals[index] = part if identity is None else join(tape.constant(identity), part)
+        if name == "add":
+            nodes = [_pairwise(tape, join, nodes)]
+        start = totals.get(index, identity)
+        totals[index] = _left_to_right(join, nodes if start is None else [start, *nodes])
     result = np.empty(shape, dtype=object)
     for index, node in totals.items():
         result[index] = TracedScalar(tape, node)
