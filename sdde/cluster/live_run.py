@@ -166,9 +166,8 @@ def live(
     applied, and the parameters as read, when the server has them in hand. ``start_time`` comes from
     the worker and is logged only if all processes are on one machine, where they share a clock. On
     a cluster started here the workers run at lower priority than the server, which would otherwise
-    wait for a processor and apply gradients in bursts. In
-    a script, call this under ``if __name__ == "__main__":``, because the processes import the
-    script.
+    wait for a processor and apply gradients in bursts. In a script, call this under
+    ``if __name__ == "__main__":``, because the processes import the script.
 
     Examples
     --------

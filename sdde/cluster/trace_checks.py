@@ -68,11 +68,11 @@ class Finding:
         if self.holds is None:
             return f"{verdict:<4}{self.claim:<42}{self.meaning}"
         expected = "" if math.isnan(self.expected) else f", expected {self.expected:.3g}"
-        chance = "" if math.isnan(self.p_value) else f", p = {self.p_value:.2g}"
+        chance = "" if math.isnan(self.p_value) else f" or p >= {LEVEL:g} (is {self.p_value:.2g})"
         low, high = self.accepted
         return (
             f"{verdict:<4}{self.claim:<42}{self.value:>8.3g}  passes from {low:.3g} to {high:.3g}"
-            f"{expected}{chance}: {self.meaning}"
+            f"{chance}{expected}: {self.meaning}"
         )
 
 
