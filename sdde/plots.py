@@ -206,3 +206,38 @@ def _draw_workers(ax: "Axes", trace: "Trace") -> None:
     labels = [trace.worker_names[code] if trace.worker_names else str(code) for code in cycles]
     ax.set_xticks(range(len(labels)), labels=labels, rotation=90 if len(labels) > 12 else 0)
     ax.set(xlabel="worker", ylabel="cycle time", ylim=(0.0, None))
+
+
+def plot_plan(plan: Any, ax: "Axes | None" = None) -> "Axes":
+    """Draw the time to the target against the number of workers, and what is impossible.
+
+    Parameters
+    ----------
+    plan : sdde.theory.Plan
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = _axes(ax)
+    rows = [row for row in plan.table if np.isfinite(row.time_to_target)]
+    if rows:
+        axes.plot(
+            [row.workers for row in rows], [row.time_to_target for row in rows],
+            "k.-", linewidth=1.2, markersize=4, label="predicted",
+        )  # fmt: skip
+    for row in plan.table:
+        if not np.isfinite(row.time_to_target):
+            axes.axvline(row.workers, color="C3", alpha=0.3, linewidth=1.0)
+    if plan.workers is not None:
+        axes.plot(
+            plan.workers, plan.time_to_target, "o", color="C2", label=f"{plan.workers} workers"
+        )
+        axes.axvspan(*plan.range, color="C2", alpha=0.12, linewidth=0)
+        axes.legend(frameon=False)
+    axes.set(xscale="log", xlabel="workers", ylabel=f"time to excess loss {plan.target_loss:.3g}")
+    if rows:
+        axes.set_yscale("log")
+    return axes

@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import conditions
     from .async_sgd import AsyncSGD
     from .characteristic import (
         CriticalDamping,
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
         rightmost_roots,
         stability_limit,
     )
+    from .conditions import Condition
     from .delay_system import DelaySystem
     from .links import LinkUse, shared_link
+    from .planning import Plan, PlanRow, plan
     from .staleness import Staleness, poisson_error, staleness_law
     from .worker_limits import BestDamping, best_damping
 
@@ -36,17 +39,24 @@ _HOMES = {
     "poisson_error": "staleness",
     "shared_link": "links",
     "staleness_law": "staleness",
+    "Condition": "conditions",
+    "Plan": "planning",
+    "PlanRow": "planning",
+    "plan": "planning",
 }
+_MODULES = ("conditions",)
 
 __all__ = [
     "DelaySystem",
     "CriticalDamping", "critical_damping", "rightmost_roots", "stability_limit",
     "AsyncSGD", "Staleness", "staleness_law", "poisson_error", "LinkUse", "shared_link",
-    "BestDamping", "best_damping",
+    "BestDamping", "best_damping", "plan", "Plan", "PlanRow", "Condition", "conditions",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name in _HOMES:
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         globals()[name] = value

@@ -225,7 +225,7 @@ def discrete_root(alpha: Floats, staleness: int) -> tuple[Complexes, Complexes]:
     alpha = np.asarray(alpha, dtype=float)
     if tau == 0:
         return 1.0 - alpha + 0j, np.ones(len(alpha), dtype=complex)
-    critical = tau**tau / (tau + 1.0) ** (tau + 1)
+    critical = (tau / (tau + 1.0)) ** tau / (tau + 1.0)
     # The continuous equation with the delay half an update shorter is right to second order; below
     # and above the double root each keeps to its own side.
     delay = tau + 0.5

@@ -1,0 +1,115 @@
+"""A plan in words: the answer first, then why, then what it rests on.
+
+Reads a finished `Plan` and writes plain text; decides and computes nothing.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .planning import Plan, PlanRow
+
+
+def explain(plan: "Plan") -> str:
+    """Return the text of a plan."""
+    lines = _infeasible(plan) if plan.workers is None else _answer(plan)
+    lines += ["", _table(plan), "", "What this rests on:"]
+    lines += [f"  {condition}" for condition in plan.conditions]
+    lines.append(f"  Arrivals are treated as {plan.arrivals!r}; the loss as quadratic all the way.")
+    return "\n".join(lines)
+
+
+def _answer(plan: "Plan") -> list[str]:
+    assert plan.range is not None
+    assert plan.time_range is not None
+    low, high = plan.range
+    lines = [
+        f"Use {plan.workers} workers with learning rate {plan.learning_rate:.4g}: the expected "
+        f"excess loss stays at or below {plan.target_loss:.4g} after time "
+        f"{plan.time_to_target:.4g}.",
+        f"Between {low} and {high} workers the time is within 10 % of that.",
+    ]
+    first, last = plan.time_range
+    if last > first * (1.0 + 1e-3):
+        shown = f"{last:.4g}" if math.isfinite(last) else "never"
+        lines.append(f"Other treatments of the arrivals say {first:.4g} to {shown}.")
+    return lines + _beyond(plan)
+
+
+def _beyond(plan: "Plan") -> list[str]:
+    assert plan.workers is not None
+    rows = {row.workers: row for row in plan.table}
+    lines = []
+    more = [count for count in sorted(rows) if count >= 1.5 * plan.workers]
+    if more:
+        row = rows[more[0]]
+        if math.isinf(row.time_to_target):
+            what = "diverges" if math.isinf(row.floor) else "settles above the target"
+            lines.append(f"More workers will not help: with {row.workers} training {what}.")
+        else:
+            ratio = row.time_to_target / plan.time_to_target
+            lines.append(
+                f"More workers will not help: {row.workers} need {ratio:.3g} times as long."
+            )
+    elif plan.workers == max(rows):
+        lines.append("More workers than were considered might help still.")
+    saturation = plan.limits.get("link_saturation", math.inf)
+    if plan.workers > saturation:
+        lines.append(
+            f"The link is full from {saturation:.3g} workers on; beyond, more of them only act "
+            "like momentum and raise the noise floor."
+        )
+    most = plan.limits.get("max_workers", math.inf)
+    if math.isfinite(most):
+        lines.append(f"From {most + 1:.0f} workers on training diverges at this learning rate.")
+    return lines
+
+
+def _infeasible(plan: "Plan") -> list[str]:
+    lines = [f"No number of workers reaches the target loss {plan.target_loss:.4g}."]
+    lowest = plan.limits["lowest_floor"]
+    if math.isinf(lowest):
+        limit = plan.limits["max_learning_rate"]
+        lines.append(
+            f"Training diverges at learning rate {plan.learning_rate:.4g} even with "
+            f"{plan.table[0].workers} worker(s); below {limit:.4g} it does not."
+        )
+        return lines
+    lines.append(
+        f"The target is below the noise floor: gradient noise keeps the expected loss above "
+        f"{lowest:.4g} at learning rate {plan.learning_rate:.4g}, whatever the number of workers."
+    )
+    rate = plan.limits.get("learning_rate_for_target")
+    if rate is not None:
+        lines.append(
+            f"A learning rate of {rate:.3g} puts the floor of one worker at half the target."
+        )
+    return lines
+
+
+def _table(plan: "Plan") -> str:
+    names = ("workers", "learning rate", "damping", "staleness", "floor", "time")
+    widths = (8, 14, 9, 10, 10, 10)
+    head = " ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+    return "\n".join([head, *(_line(row, plan) for row in _shown(plan))])
+
+
+def _shown(plan: "Plan") -> list["PlanRow"]:
+    """Return at most about fifteen rows: the best, its neighbours, and a spread of others."""
+    rows = list(plan.table)
+    if len(rows) <= 15:
+        return rows
+    best = next((i for i, row in enumerate(rows) if row.workers == plan.workers), 0)
+    keep = {round(i * (len(rows) - 1) / 11) for i in range(12)} | {best - 1, best, best + 1}
+    return [row for i, row in enumerate(rows) if i in keep]
+
+
+def _line(row: "PlanRow", plan: "Plan") -> str:
+    def shown(value: float, infinite: str) -> str:
+        return f"{value:.4g}" if math.isfinite(value) else infinite
+
+    mark = " <-" if row.workers == plan.workers else ""
+    return (
+        f"{row.workers:>8} {row.learning_rate:>14.4g} {row.damping:>9.3g} {row.staleness:>10.4g} "
+        f"{shown(row.floor, 'diverges'):>10} {shown(row.time_to_target, 'never'):>10}{mark}"
+    )
