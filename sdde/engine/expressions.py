@@ -71,7 +71,7 @@ def trace(
     Untraceable
         If the function cannot be read as a straight line; the caller compiles it otherwise.
     ArgumentError
-        If the function takes other arguments, or returns another shape.
+        If the function returns another shape than those allowed.
     """
     logical = tuple(k for k, value in enumerate(args) if is_logical(value))
     whole = tuple(k for k, value in enumerate(args) if is_logical(value) or is_whole(value))

@@ -165,6 +165,7 @@ class _Reader:
         return [b"array", repr(value.dtype.descr).encode(), layout, value.tobytes()]
 
     def _code(self, code: types.CodeType) -> list[bytes]:
+        _refuse_unknown_imports(code)
         counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
         return [
@@ -256,12 +257,25 @@ def _version(module: types.ModuleType) -> str:
     return version if isinstance(version, str) else ""
 
 
+def _refuse_unknown_imports(code: types.CodeType) -> None:
+    """Refuse bytecode that imports a module whose content no version stands for."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            module = sys.modules.get(instruction.argval)
+            root = str(instruction.argval).partition(".")[0]
+            known = root in _LIBRARIES or root in sys.stdlib_module_names
+            if not known and (module is None or not _version(module)):
+                raise Unhashable(f"the function imports {instruction.argval}, which has no version")
+
+
 def _globals_read(code: types.CodeType) -> set[tuple[str, tuple[str, ...]]]:
     """Return the globals that bytecode names, each with the attributes then read from it."""
     found: set[tuple[str, tuple[str, ...]]] = set()
     name: str | None = None
     attributes: list[str] = []
     for instruction in dis.get_instructions(code):
+        if instruction.opname == "EXTENDED_ARG":
+            continue
         if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and name is not None:
             attributes.append(instruction.argval)
             continue

@@ -109,6 +109,25 @@ def test_a_module_of_unknown_content_is_refused():
         hash_of("def f():\n    return vars(settings)", settings=types.ModuleType("settings"))
 
 
+def test_an_import_inside_a_function_counts_by_version():
+    """What it brings is not in the globals."""
+    text = "def f(x):\n    import {} as m\n    return m.sqrt(x)"
+    assert hash_of(text.format("math")) != hash_of(text.format("numpy"))
+    with pytest.raises(Unhashable, match="no version"):
+        hash_of(text.format("a_module_of_the_user"))
+
+
+def test_many_names_do_not_hide_an_attribute():
+    """Bytecode widens its arguments when a function has more than 256 names."""
+    many = "\n".join(f"    x.name{k}" for k in range(300))
+    text = f"def f(x):\n{many}\n    return settings.gain"
+    made = types.ModuleType("settings")
+    made.gain = 1.0  # type: ignore[attr-defined]
+    before = hash_of(text, settings=made)
+    made.gain = 2.0  # type: ignore[attr-defined]
+    assert hash_of(text, settings=made) != before
+
+
 def test_cycles_end_and_still_tell_functions_apart():
     """Functions that call each other refer to each other."""
     text = """

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 from sdde.engine.expressions import Untraceable, trace
 
@@ -120,7 +121,11 @@ REFUSED = {
     "positions": (lambda t, x, d: np.where(x > 0)[0], "finds positions"),
     "sort": (lambda t, x, d: np.sort(x), "numpy.sort has no straight-line form"),
     "interpolation": (lambda t, x, d: np.interp(x, TABLE, TABLE), "numpy.interp"),
-    "linear solve": (lambda t, x, d: np.linalg.solve(WEIGHTS, x), "numpy.solve"),
+    "linear solve": (lambda t, x, d: np.linalg.solve(WEIGHTS, x), "numpy.linalg.solve"),
+    "special ufunc": (lambda t, x, d: scipy.special.expit(x), "the function expit"),
+    "stacked matrices": (lambda t, x, d: (np.ones((2, 3, 3)) @ x)[0], "stacks of matrices"),
+    "reduceat": (lambda t, x, d: np.add.reduceat(x, [0, 1, 2]), "add.reduceat"),
+    "where of a ufunc": (lambda t, x, d: np.exp(x, where=x > 0), "where="),
     "arithmetic of conditions": (lambda t, x, d: x * ((x > 0) + (x < 1)), "truth values"),
     "numpy.random": (lambda t, x, d: x + np.random.normal(), "numpy.random"),  # noqa: NPY002
     "generator": (lambda t, x, d: x + GENERATOR.normal(), "random numbers"),

@@ -258,6 +258,28 @@ def vectorized(t, x, delayed):
     return np.vectorize(lambda v: v * np.exp(-v))(x)
 
 
+@np.vectorize
+def soft_step(v):
+    return 1.0 / (1.0 + math.exp(-v))
+
+
+def decorated_by_vectorize(t, x, delayed):
+    return soft_step(x) - x
+
+
+def products_by_method(t, x, delayed):
+    return WEIGHTS.dot(x) + WEIGHTS.T.dot(delayed[0]) + np.linalg.inv(np.eye(3) * 2.0) @ x
+
+
+def running_in_place(t, x, delayed):
+    out = np.ones_like(x)
+    np.multiply(x, 2.0, out=out)
+    out += delayed[0]
+    out[::2] /= 3.0
+    np.copyto(out[1:2], x[:1])
+    return out.flatten().reshape(3)
+
+
 class Pendulum:
     def __init__(self, length):
         self.length = length
@@ -345,8 +367,12 @@ CASES = {
     "dictionary default": Case(with_dictionary, 3),
     "max over components": Case(max_over_components, 3),
     "np.vectorize": Case(vectorized, 3),
+    "decorated by np.vectorize": Case(decorated_by_vectorize, 3, allowance=1e-15),
+    "products by method": Case(products_by_method, 3, allowance=1e-14),
+    "out and in-place operators": Case(running_in_place, 3),
     "object with methods": Case(Pendulum(2.0), 2, allowance=1e-14),
     "bound method": Case(Pendulum(2.0).drift, 2, allowance=1e-14),
+    "empty sum": Case(lambda t, x, delayed: delayed[1:].sum() - x @ np.eye(2), 2),
     "no delay": Case(lambda t, x, delayed: -x, 2, 0),
     "flag as argument": Case(lambda t, x, delayed, on: -x if on else x, args=(True,)),
 }

@@ -52,15 +52,16 @@ def _handles(*names: str) -> Callable[[Handler], Handler]:
 def call_function(tape: Tape, function: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
     """Carry out a NumPy function some of whose arguments are traced."""
     name = function.__name__
-    if name in HANDLERS and not function.__module__.startswith("numpy.linalg"):
-        return HANDLERS[name](tape, *args, **kwargs)
-    if name in _AS_WRITTEN:
-        return as_traced(tape, _as_numpy_wrote_it(function, args, kwargs))
-    if name == "norm":
+    if function is np.linalg.norm:
         return _norm(tape, *args, **kwargs)
+    if function is getattr(np, name, None):
+        if name in HANDLERS:
+            return HANDLERS[name](tape, *args, **kwargs)
+        if name in _AS_WRITTEN:
+            return as_traced(tape, _as_numpy_wrote_it(function, args, kwargs))
     if not is_symbolic(args) and not is_symbolic(kwargs):
         return promote(tape, function(*demote(args), **demote(kwargs)))
-    return tape.refuse(f"numpy.{name} has no straight-line form here")
+    return tape.refuse(f"{function.__module__}.{name} has no straight-line form here")
 
 
 def _as_numpy_wrote_it(function: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
@@ -297,7 +298,6 @@ def _register_like() -> None:
     HANDLERS["zeros_like"] = like(lambda tape, shape: filled(tape, shape, 0.0), 0)
     HANDLERS["ones_like"] = like(lambda tape, shape: filled(tape, shape, 1.0), 0)
     HANDLERS["empty_like"] = like(blank, 0)
-
     HANDLERS["full_like"] = like(full, 1)
 
 

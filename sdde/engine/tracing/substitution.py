@@ -106,6 +106,9 @@ class Substitution:
         if isinstance(value, functools.partial):
             args, keywords = self.of(value.args), self.of(value.keywords)
             return functools.partial(self.of(value.func), *args, **keywords)
+        if isinstance(value, np.vectorize):
+            inner = self.of(value.pyfunc)
+            return np.vectorize(inner, excluded=value.excluded, signature=value.signature)
         if isinstance(value, types.MethodType):
             return types.MethodType(self.of(value.__func__), self.of(value.__self__))
         if _is_generator(value):

@@ -79,7 +79,7 @@ def scalar_operation(tape: Tape, name: str) -> Callable[..., int]:
         return lambda *nodes: COMPOUND[name](tape, *nodes)
     if name in OPERATIONS and name not in ("where", "as_float"):
         return lambda *nodes: tape.apply(name, *nodes)
-    return tape.refuse(f"numpy.{name} has no straight-line form here")
+    return tape.refuse(f"the function {name} has no straight-line form here")
 
 
 def call_ufunc(
@@ -101,7 +101,7 @@ def call_ufunc(
         left = left.reshape(left.shape + (1,) * right.ndim)
         result = each(tape, scalar_operation(tape, name), left, right)
     elif method != "__call__":
-        tape.refuse(f"numpy.{name}.{method} has no straight-line form here")
+        tape.refuse(f"the function {name}.{method} has no straight-line form here")
     elif name.endswith(" (vectorized)"):  # made by np.vectorize or np.frompyfunc
         result = ufunc(*(boxed(elements(tape, value)) for value in inputs))
     elif name in _PRODUCTS:
@@ -209,7 +209,7 @@ def _runs(array: np.ndarray, axes: tuple[int, ...]) -> Iterator[tuple[tuple[int,
 def reduce(tape: Tape, name: str, array: Any, axis: Any = 0, **options: Any) -> Any:
     """Return ``ufunc.reduce`` with NumPy's order of operations."""
     if name not in _REDUCED:
-        tape.refuse(f"numpy.{name}.reduce has no straight-line form here")
+        tape.refuse(f"the function {name}.reduce has no straight-line form here")
     keepdims = bool(options.pop("keepdims", False))
     plain = elements(tape, array)
     if not isinstance(plain, np.ndarray):
@@ -226,8 +226,6 @@ def reduce(tape: Tape, name: str, array: Any, axis: Any = 0, **options: Any) -> 
 
     identity = {"add": tape.constant(0.0), "multiply": tape.constant(1.0)}.get(name)
     shape = tuple(plain.shape[k] for k in range(plain.ndim) if k not in axes)
-    if any(plain.shape[k] == 0 for k in axes):
-        tape.refuse("reduces an empty array")
     totals: dict[tuple[int, ...], int] = {}
     for index, run in _runs(plain, axes):
         nodes = [convert(lift(tape, item)) for item in run]
@@ -264,8 +262,6 @@ def contract(tape: Tape, left: Any, right: Any) -> Any:
     count = a.shape[-1]
     if count != b.shape[0]:
         raise ValueError(f"shapes {a.shape} and {b.shape} not aligned")
-    if count == 0:
-        tape.refuse("multiplies empty arrays")
     multiply, add = scalar_operation(tape, "multiply"), scalar_operation(tape, "add")
     a = a.reshape(a.shape[:-1] + (1,) * (b.ndim - 1) + (count,))
     total = each(tape, multiply, a[..., 0], b[0])
