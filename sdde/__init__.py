@@ -26,7 +26,7 @@ _HOMES = {
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
     "solve": "sdde.solving.solve",
-    "compare": "sdde.theory.comparison",
+    "compare": "sdde.theory",
 }
 _PACKAGES = ("cluster", "models", "theory")
 

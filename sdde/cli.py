@@ -100,7 +100,7 @@ def _compare(options: argparse.Namespace) -> int:
     import sdde
     from sdde.description import describe
 
-    comparison = sdde.theory.comparison.compare_description(
+    comparison = sdde.theory.compare_description(
         describe(options.source),
         target_loss=options.target_loss,
         learning_rate=options.learning_rate,
@@ -125,7 +125,7 @@ def _plan(options: argparse.Namespace) -> int:
     plan = theory.plan(
         description.objective,
         description.system,
-        target_loss=theory.comparison.target_of(description, options.target_loss),
+        target_loss=theory.target_of(description, options.target_loss),
         learning_rate=options.learning_rate or description.learning_rate,
         max_workers=options.max_workers,
     )

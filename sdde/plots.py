@@ -96,11 +96,9 @@ def plot_comparison(comparison: Any) -> Any:
 def _draw_losses(axes: "Axes", comparison: Any) -> None:
     """Draw the mean loss of each account for the planned number of workers and one other."""
     styles = {
-        "closed form": "k-",
-        "SDDE paths": "C0-",
-        "discrete runs": "C1-",
+        "SDDE, closed form": "k:", "SDDE paths": "C0-", "closed form": "k-", "discrete runs": "C1-",
         "real objective": "C2:",
-    }
+    }  # fmt: skip
     for number, case in enumerate(comparison.cases):
         for account in case.accounts:
             style = styles[account.name]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
         rightmost_roots,
         stability_limit,
     )
+    from .comparison import Comparison, compare
+    from .comparison import compare_description as compare_description
+    from .comparison import target_of as target_of
+    from .condense import condense
     from .conditions import Condition
     from .delay_system import DelaySystem
     from .links import LinkUse, shared_link
@@ -44,6 +48,14 @@ _HOMES = {
     "PlanRow": "planning",
     "plan": "planning",
 }
+_HOMES |= {
+    # theory against the simulator
+    "Comparison": "comparison",
+    "compare": "comparison",
+    "compare_description": "comparison",
+    "condense": "condense",
+    "target_of": "comparison",
+}
 _MODULES = ("conditions",)
 
 __all__ = [
@@ -51,6 +63,7 @@ __all__ = [
     "CriticalDamping", "critical_damping", "rightmost_roots", "stability_limit",
     "AsyncSGD", "Staleness", "staleness_law", "poisson_error", "LinkUse", "shared_link",
     "BestDamping", "best_damping", "plan", "Plan", "PlanRow", "Condition", "conditions",
+    "compare", "Comparison", "condense",
 ]  # fmt: skip
 
 

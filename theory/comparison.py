@@ -21,11 +21,11 @@ from sdde.errors import ArgumentError
 from .accounts import EXACT, MODEL, Account, Case, Estimate, Row, averaged, crossing
 from .async_sgd import AsyncSGD
 from .condense import condense
-from .planning import Plan, plan
+from .planning import Plan, model_of, plan
 
 Floats = NDArray[np.float64]
 
-MODES = 12  # of the spectrum that paths and runs are made of
+MODES = 16  # of the spectrum that paths and runs are made of
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,12 @@ class Comparison:
             {
                 "workers": row.workers,
                 "quantity": row.quantity,
-                "closed_form": row.theory,
+                "sdde_closed_form": row.sdde,
                 "sdde_paths": None if row.paths is None else row.paths.value,
                 "sdde_error": None if row.paths is None else row.paths.error,
-                "discrete_runs": None if row.runs is None else row.runs.value,
-                "runs_error": None if row.runs is None else row.runs.error,
+                "closed_form": row.theory,
+                "discrete_runs": row.runs.value,
+                "runs_error": row.runs.error,
                 "agrees": row.agrees,
             }
             for row in self.rows
@@ -163,7 +164,7 @@ def compare(
 
     Notes
     -----
-    Spectra of more than 12 eigenvalues are condensed (`sdde.theory.condense`) before anything runs.
+    Spectra of more than 16 eigenvalues are condensed (`sdde.theory.condense`) before anything runs.
     Discrete runs start stationary (see `sdde.cluster.simulate`), as the theory does. A row
     agrees if the simulated numbers lie within 4.5 standard errors plus a stated model error of the
     closed form: 2 % for the update rate and the mean staleness, which theory gives exactly, 10 %
@@ -199,9 +200,10 @@ def compare(
     with _bar(len(steps), shown=progress) as advance:
         for count in counts:
             study = _Study(subject, count, runs=runs, paths=paths, seed=seed)
-            accounts = [study.closed_form()]
+            accounts = [study.closed_form(study.sdde, "SDDE, closed form")]
             advance(f"{count} workers, SDDE paths")
             accounts.append(study.solve())
+            accounts.append(study.closed_form(study.model, "closed form"))
             advance(f"{count} workers, discrete runs")
             accounts.append(study.simulate())
             if training is not None:
@@ -236,33 +238,30 @@ class _Study:
         self.plan, self.workers, self.runs, self.paths = subject, workers, runs, paths
         self.objective, self.system = condense(subject.objective, MODES), subject.system
         self.seed = np.random.SeedSequence(seed, spawn_key=(workers,))
-        self.model = AsyncSGD(
-            self.objective.eigenvalues,
-            learning_rate=subject.learning_rate,
-            workers=workers,
-            compute_time=self.system.compute_time,
-            communication=self.system.communication,
-            gradient_noise=self.objective.noise,
-        )
-        needed = self.model.time_to(subject.target_loss, self.objective.start)
+        self.model = model_of(
+            self.objective, self.system, workers=workers,
+            learning_rate=subject.learning_rate, arrivals=subject.arrivals,
+        )  # fmt: skip
+        self.sdde = self.model.replace(arrivals="poisson")
+        self.needed = self.model.time_to(subject.target_loss, self.objective.start)
         cycle = workers / self.model.update_rate
-        end = 1.5 * needed if math.isfinite(needed) else 60.0 * cycle
+        end = 1.5 * self.needed if math.isfinite(self.needed) else 60.0 * cycle
         self.times = np.linspace(0.0, max(end, 4.0 * cycle), 61)
         self.cycle = cycle
 
     def _rng(self, part: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed.entropy, spawn_key=(self.workers, part))
 
-    def closed_form(self) -> Account:
-        loss = np.asarray(self.model.loss(self.times, self.objective.start))
-        return Account("closed form", loss, np.zeros_like(loss))
+    def closed_form(self, model: AsyncSGD, name: str) -> Account:
+        loss = np.asarray(model.loss(self.times, self.objective.start))
+        return Account(name, loss, np.zeros_like(loss))
 
     def solve(self) -> Account:
         from sdde.solving.solve import solve
 
         steps = math.ceil(self.times[-1] / (self.cycle / 24.0) / 60.0) * 60
         solution = solve(
-            self.model.problem(self.objective.start),
+            self.sdde.problem(self.objective.start),
             (0.0, float(self.times[-1])),
             dt=float(self.times[-1]) / steps,
             paths=self.paths,
@@ -312,36 +311,50 @@ class _Study:
         )
 
     def rows(self, accounts: list[Account]) -> list[Row]:
-        theory, paths, runs = accounts[:3]
-        rate, rate_error = self.measured.update_rate()
+        sdde, paths, theory, runs = accounts[:4]
+        workers, target = self.workers, self.plan.target_loss
         rows = [
             Row(
-                self.workers, "updates per unit time", self.model.update_rate, None,
-                Estimate(rate, rate_error), EXACT,
+                workers, "updates per unit time", math.nan, None,
+                self.model.update_rate, Estimate(*self.measured.update_rate()), EXACT,
             ),
             Row(
-                self.workers, "mean staleness", self.workers - 1.0, None,
-                Estimate(self.measured.staleness.mean), EXACT,
+                workers, "mean staleness, start included", math.nan, None,
+                self.mean_staleness(), Estimate(self.measured.staleness.mean), EXACT,
             ),
         ]  # fmt: skip
         for at in (10, 30, 60):
             rows.append(
                 Row(
-                    self.workers, f"excess loss at t = {self.times[at]:.4g}", theory.loss[at],
-                    Estimate(paths.loss[at], paths.error[at]),
-                    Estimate(runs.loss[at], runs.error[at]), MODEL,
+                    workers, f"excess loss at t = {self.times[at]:.4g}",
+                    sdde.loss[at], Estimate(paths.loss[at], paths.error[at]),
+                    theory.loss[at], Estimate(runs.loss[at], runs.error[at]), MODEL,
                 )
             )  # fmt: skip
-        target = self.plan.target_loss
-        needed = self.model.time_to(target, self.objective.start)
-        if math.isfinite(needed):
+        if math.isfinite(self.needed):
             rows.append(
                 Row(
-                    self.workers, f"time to excess loss {target:.4g}", needed,
-                    crossing(self.times, paths, target), crossing(self.times, runs, target), MODEL,
+                    workers, f"time to excess loss {target:.4g}",
+                    self.sdde.time_to(target, self.objective.start),
+                    crossing(self.times, paths, target),
+                    self.needed, crossing(self.times, runs, target), MODEL,
                 )
             )  # fmt: skip
         return rows
+
+    def mean_staleness(self) -> float:
+        """Return the expected mean staleness of all gradients of a run that starts stationary.
+
+        Each update is counted once by each of the n - 1 other gradients in flight, so the
+        staleness of
+        K updates and of what is in flight at the end sums to K (n - 1); at the end each gradient
+        has
+        seen (n - 1) (1 + c) / 2 updates, c the squared coefficient of variation of a cycle. Derived
+        in this project.
+        """
+        updates = self.model.update_rate * self.times[-1]
+        seen = (1.0 + self.model.stream.delay.squared_variation) / 2.0
+        return (self.workers - 1.0) * max(0.0, 1.0 - self.workers * seen / updates)
 
 
 def target_of(description: Any, asked: float | None) -> float:

@@ -17,6 +17,8 @@ from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray
     from matplotlib.axes import Axes
 
@@ -41,8 +43,8 @@ class Solution:
     end_time : array, shape (paths,)
         When each path ended: the end of `t_span`, or the grid time at which it diverged or was
         stopped.
-    problem : Problem
-        The equation.
+    problem : Problem or None
+        The equation; None in a solution loaded from a file.
     t_span : (float, float)
         Start and end.
     dt : float
@@ -51,13 +53,23 @@ class Solution:
         The time-stepping scheme.
     seed : int
         Repeats the paths when passed to `sdde.solve` as `rng`.
+
+    Examples
+    --------
+    >>> import sdde
+    >>> problem = sdde.Problem(lambda t, x, delayed: -delayed[0], delays=[1.0], history=1.0)
+    >>> solution = sdde.solve(problem, (0, 2), dt=0.25)
+    >>> solution.x.shape, solution.status
+    ((1, 9), array(['done'], dtype='<U11'))
+    >>> solution(1.0)
+    array([0.])
     """
 
     t: Floats
     x: Floats
     status: NDArray[np.str_]
     end_time: Floats
-    problem: Problem
+    problem: Problem | None
     t_span: tuple[float, float]
     dt: float
     method: str
@@ -149,7 +161,7 @@ class Solution:
         self._require_known(flat)
         result = np.empty((self.paths, len(flat), *self.state_shape))
         early = flat < self.t_span[0]
-        if early.any():
+        if self.problem is not None and early.any():
             result[:, early] = self.problem.past.at(flat[early])
         if not early.all():
             result[:, ~early] = self._between(np.minimum(flat[~early], self.t[-1]))
@@ -158,7 +170,8 @@ class Solution:
     def _require_known(self, times: Floats) -> None:
         slack = 1e-9 * max(1.0, abs(self.t[-1]))
         unknown = (times > self.t[-1] + slack) | (times >= self.t_span[0]) & (times < self.t[0])
-        unknown |= times < self.problem.past.earliest
+        earliest = self.t_span[0] if self.problem is None else self.problem.past.earliest
+        unknown |= times < earliest
         if unknown.any():
             raise ArgumentError(
                 f"t = {times[unknown][0]:g} is not covered by the solution.\n"
@@ -228,6 +241,41 @@ class Solution:
                 "seed": str(self.seed),
             },
         )
+
+    def save(self, path: "str | Path") -> None:
+        """Write the paths and how they were made to a file; functions are not kept.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ending in ``.npz`` (read it with `load`) or ``.nc`` (netCDF, needs xarray and netCDF4).
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If the suffix is unknown or the file cannot be written.
+        """
+        from sdde.solving.files import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: "str | Path") -> "Solution":
+        """Read a solution from an ``.npz`` file; its `problem` is None.
+
+        Parameters
+        ----------
+        path : str or Path
+            A file written by `save`. It holds data only: nothing in it is executed.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If the file is missing or is not one of these.
+        """
+        from sdde.solving.files import load
+
+        return cls(problem=None, **load(path))
 
     def __repr__(self) -> str:
         counts = Counter(self.status.tolist())
