@@ -245,7 +245,9 @@ class _Study:
         self.sdde = self.model.replace(arrivals="poisson")
         self.needed = self.model.time_to(subject.target_loss, self.objective.start)
         cycle = workers / self.model.update_rate
-        end = 1.5 * self.needed if math.isfinite(self.needed) else 60.0 * cycle
+        self.sdde_needed = self.sdde.time_to(subject.target_loss, self.objective.start)
+        known = [time for time in (self.needed, self.sdde_needed) if math.isfinite(time)]
+        end = 1.5 * max(known, default=40.0 * cycle)
         self.times = np.linspace(0.0, max(end, 4.0 * cycle), 61)
         self.cycle = cycle
 
@@ -335,7 +337,7 @@ class _Study:
             rows.append(
                 Row(
                     workers, f"time to excess loss {target:.4g}",
-                    self.sdde.time_to(target, self.objective.start),
+                    self.sdde_needed,
                     crossing(self.times, paths, target),
                     self.needed, crossing(self.times, runs, target), MODEL,
                 )
