@@ -48,6 +48,8 @@ class Description:
     training : sdde.cluster.Softmax or None
         The objective itself, where it is not only described by constants.
     learning_rate, target_loss : float or None
+    workers : int or None
+        How many workers there are now; the plan may use more.
     trace : sdde.cluster.Trace or None
     """
 
@@ -57,6 +59,7 @@ class Description:
     training: Any = None
     learning_rate: float | None = None
     target_loss: float | None = None
+    workers: int | None = None
     trace: Any = None
 
 
@@ -84,7 +87,7 @@ def describe(source: str | None) -> Description:
 
 def of_trace(trace: Any, name: str) -> Description:
     """Return the description of a traced run on the digits: its system and measured objective."""
-    from sdde.cluster import Softmax
+    from sdde.cluster import Softmax, System
 
     header = trace.header
     training = Softmax.digits(
@@ -94,7 +97,8 @@ def of_trace(trace: Any, name: str) -> Description:
     rate = header.get("learning_rate")
     return Description(
         name=name,
-        system=trace.system(),
+        system=System(trace.cycle_time()),
+        workers=trace.workers if "worker" in trace else None,
         objective=training.quadratic(),
         training=training,
         learning_rate=None if rate is None else float(rate),
@@ -130,6 +134,7 @@ def _from_toml(path: Path) -> Description:
         objective=Quadratic(
             shape["eigenvalues"], noise=shape.get("noise", 0.0), start=shape.get("start", 1.0)
         ),
+        workers=None if workers is None else checks.integer("workers", workers, lowest=1),
         learning_rate=_positive(content, "learning_rate"),
         target_loss=_positive(content, "target_loss"),
         trace=trace,

@@ -385,8 +385,8 @@ def compare_description(
         learning_rate=learning_rate or description.learning_rate,
     )
     counts = None
-    if chosen.workers is not None and description.system.workers is not None:
-        counts = sorted({description.system.workers, chosen.workers})
+    if chosen.workers is not None and description.workers is not None:
+        counts = sorted({description.workers, chosen.workers})
     return compare(
         chosen,
         runs=20 if quick else 100,
