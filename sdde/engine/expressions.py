@@ -2,10 +2,12 @@
 
 `trace` calls the user's function with tracing scalars and returns `Expressions`: what the function
 computes, scalar by scalar. It means exactly what NumPy computes with float64 (Python's ``math``
-included: nan or infinity where ``math`` raises), or the function is refused with `Untraceable`;
-matrix products and literal powers agree to rounding. A function is read twice, and what was read is
-compared with calls on numbers, so hidden state and random numbers are found. Nothing here knows
-about compilation.
+included: nan or infinity where ``math`` raises), or the function is refused with `Untraceable`.
+Arithmetic, choices and sums have NumPy's bits. To rounding only agree matrix products, literal
+powers, and elementary functions, whose last place NumPy itself computes differently in its several
+loops; the sign of a nan is as unspecified as there, and so is ``(-inf) ** 0.5``. A function is read
+twice, and what was read is compared with calls on numbers, so hidden state and random numbers are
+found. Nothing here knows about compilation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
