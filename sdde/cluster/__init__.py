@@ -8,8 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sdde.cluster.live_run import LiveRun, live
-    from sdde.cluster.methods import AsyncSGD
+    from sdde.cluster.methods import (
+        AgeThreshold,
+        AsyncSGD,
+        EventTriggered,
+        FedBuff,
+        KAsync,
+        KBatchAsync,
+        KBatchSync,
+        KSync,
+        Malenia,
+        Picky,
+        RandomThinning,
+        Rennala,
+        Ringmaster,
+        StalenessThreshold,
+        StaleSynchronous,
+        Synchronous,
+    )
     from sdde.cluster.quadratic import Quadratic
+    from sdde.cluster.rules import (
+        BalancedGroup,
+        Chance,
+        Composed,
+        Fresh,
+        Group,
+        Large,
+        Lead,
+        Near,
+        Young,
+    )
     from sdde.cluster.runs import Runs
     from sdde.cluster.simulation import simulate
     from sdde.cluster.softmax import Softmax
@@ -17,9 +45,30 @@ if TYPE_CHECKING:
     from sdde.cluster.trace_log import Trace
     from sdde.cluster.trace_reading import packaged_trace
     from sdde.cluster.trace_writing import TraceWriter
+    from sdde.cluster.weighted_methods import (
+        ConcurrencyCapped,
+        DelayAdaptive,
+        DelayCompensated,
+        DistanceAdaptive,
+        FLeet,
+        StalenessAware,
+        StalenessTable,
+        TailTau,
+    )
+    from sdde.cluster.weights import (
+        Adaptive,
+        Capped,
+        Compensation,
+        Decay,
+        Inverse,
+        InverseDistance,
+        Power,
+        Schedule,
+        Table,
+        Tail,
+    )
 
 _HOMES = {
-    "AsyncSGD": "methods",
     "Quadratic": "quadratic",
     "Runs": "runs",
     "SharedLink": "system",
@@ -31,11 +80,62 @@ _HOMES = {
     "live": "live_run",
     "packaged_trace": "trace_reading",
     "simulate": "simulation",
+    "AsyncSGD": "methods",
+    "Synchronous": "methods",
+    "KSync": "methods",
+    "KBatchSync": "methods",
+    "KAsync": "methods",
+    "KBatchAsync": "methods",
+    "Rennala": "methods",
+    "Malenia": "methods",
+    "FedBuff": "methods",
+    "StaleSynchronous": "methods",
+    "StalenessThreshold": "methods",
+    "Ringmaster": "methods",
+    "AgeThreshold": "methods",
+    "RandomThinning": "methods",
+    "EventTriggered": "methods",
+    "Picky": "methods",
+    "StalenessAware": "weighted_methods",
+    "DelayAdaptive": "weighted_methods",
+    "ConcurrencyCapped": "weighted_methods",
+    "FLeet": "weighted_methods",
+    "TailTau": "weighted_methods",
+    "StalenessTable": "weighted_methods",
+    "DistanceAdaptive": "weighted_methods",
+    "DelayCompensated": "weighted_methods",
+    "Composed": "rules",
+    "Group": "rules",
+    "BalancedGroup": "rules",
+    "Lead": "rules",
+    "Fresh": "rules",
+    "Young": "rules",
+    "Chance": "rules",
+    "Large": "rules",
+    "Near": "rules",
+    "Inverse": "weights",
+    "Adaptive": "weights",
+    "Capped": "weights",
+    "Power": "weights",
+    "Decay": "weights",
+    "Tail": "weights",
+    "Table": "weights",
+    "InverseDistance": "weights",
+    "Schedule": "weights",
+    "Compensation": "weights",
 }
 
 __all__ = [
-    "System", "SharedLink", "AsyncSGD", "Quadratic", "Softmax", "simulate", "Runs",
+    "System", "SharedLink", "Quadratic", "Softmax", "simulate", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
+    "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "Rennala",
+    "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",
+    "AgeThreshold", "RandomThinning", "EventTriggered", "Picky",
+    "StalenessAware", "DelayAdaptive", "ConcurrencyCapped", "FLeet", "TailTau",
+    "StalenessTable", "DistanceAdaptive", "DelayCompensated",
+    "Composed", "Group", "BalancedGroup", "Lead", "Fresh", "Young", "Chance", "Large", "Near",
+    "Inverse", "Adaptive", "Capped", "Power", "Decay", "Tail", "Table", "InverseDistance",
+    "Schedule", "Compensation",
 ]  # fmt: skip
 
 

@@ -1,146 +1,115 @@
-"""Compiled mini-batch gradients and losses, one pair for each objective.
+"""Compiled mini-batch gradients and losses of the objectives, all with the same two signatures.
 
-The event loop calls `gradient` and `loss` on a named tuple of arrays; numba picks the pair that
-belongs to the tuple's class while it compiles, so the loop holds no branch on the objective and no
-call. A gradient is a function of the parameters read and of an address (run, worker, job): whoever
-asks, and however often, gets the same bits. Nothing here knows about time, staleness or methods.
+The event loop is compiled once and calls these through function pointers; the numbers of an
+objective travel in one flat array. A gradient is a function of the parameters read and of an
+address (run, worker, job): whoever asks, and however often, gets the same bits. Nothing here knows
+about time, staleness or methods.
 """
 
 import math
+from functools import cache
+from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import float64, int64, njit, void
 from numpy.typing import NDArray
 
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.softmax import Softmax
-from sdde.engine import streams
+from sdde.engine import storage, streams
 
 Floats = NDArray[np.float64]
 
-_OPTIONS = {"error_model": "numpy", "fastmath": False, "nogil": True}
+# reads, row of reads, out, numbers, scratch, key (two), run, worker, job
+GRADIENT = void(
+    float64[:, ::1], int64, float64[::1], float64[::1], float64[::1],
+    int64, int64, int64, int64, int64,
+)  # fmt: skip
+LOSS = float64(float64[::1], float64[::1], float64[::1])  # x, numbers, scratch
+
 _BLAS_SERIAL = 200_000  # multiply-adds below which OpenBLAS stays on one thread
+_HEADER = 7  # numbers of a softmax before its data
+_inline = njit(forceinline=True, error_model="numpy", fastmath=False)
 
 
-class QuadraticData(NamedTuple):
-    """Numbers of a diagonal quadratic: curvatures, gradient noise, start."""
+class Compiled(NamedTuple):
+    """An objective as the event loop takes it."""
 
-    eigenvalues: Floats
-    noise: Floats
+    gradient: Any
+    loss: Any
+    numbers: Floats
+    scratch: int  # floats that one thread needs
     start: Floats
+    loss_interval: int  # updates between two looks at the loss of a run that stops on it
 
 
-class SoftmaxData(NamedTuple):
-    """Numbers of a softmax regression; `rows`, `logits`, `slope` are scratch of one thread."""
+def compiled(objective: Quadratic | Softmax) -> Compiled:
+    """Return an objective's functions and numbers.
 
-    inputs: Floats
-    labels: NDArray[np.int64]
-    batch: int
-    regularisation: float
-    lowest: float
-    start: Floats
-    rows: Floats
-    logits: Floats
-    slope: Floats
-
-
-def data_of(objective: Any) -> Any:
-    """Return the named tuple that the event loop runs on, with scratch of its own."""
-    if isinstance(objective, Quadratic):
-        noise = np.broadcast_to(np.asarray(objective.noise, dtype=float), (objective.dim,))
-        return QuadraticData(objective.eigenvalues, np.array(noise), np.array(objective.start))
-    if isinstance(objective, Softmax):
-        features, classes = objective.inputs.shape[1], objective.classes
-        chunk = int(np.clip(_BLAS_SERIAL // (features * classes), 1, 64))
-        return SoftmaxData(
-            objective.inputs,
-            objective.labels,
-            objective.batch,
-            objective.regularisation,
-            objective.optimum()[1],
-            objective.start,
-            np.empty((chunk, features)),
-            np.empty((chunk, classes)),
-            np.empty((features, classes)),
-        )
-    raise TypeError(type(objective).__name__)
-
-
-def loss_interval(objective: Any) -> int:
-    """Return the number of updates between two looks at the loss of a run that stops on it.
-
-    The loss of a quadratic costs as little as its gradient; that of a data set needs all the data.
+    The loss of a quadratic costs as little as its gradient, so a run that stops on its loss looks
+    after each update; that of a data set needs all the data, so every 100.
     """
-    return 1 if isinstance(objective, Quadratic) else 100
+    if isinstance(objective, Quadratic):
+        numbers = np.concatenate([objective.eigenvalues, objective.noise])
+        functions = _function(diagonal_gradient, GRADIENT), _function(diagonal_loss, LOSS)
+        return Compiled(*functions, numbers, 0, np.array(objective.start), 1)
+    samples, features = objective.inputs.shape
+    classes = objective.classes
+    chunk = int(np.clip(_BLAS_SERIAL // (features * classes), 1, 64))
+    header = [
+        samples, features, classes, objective.batch, chunk, objective.regularisation,
+        objective.optimum()[1],
+    ]  # fmt: skip
+    numbers = np.concatenate([header, objective.inputs.ravel(), objective.labels.astype(float)])
+    scratch = chunk * (features + classes + 1) + features * classes
+    functions = _function(_softmax_gradient, GRADIENT), _function(_softmax_loss, LOSS)
+    return Compiled(*functions, numbers, scratch, np.array(objective.start), 100)
 
 
-def gradient(data, x, out, k0, k1, run, worker, job):
-    """Write into `out` the mini-batch gradient at `x` of a worker's job."""
-    raise NotImplementedError
+@cache
+def _function(function: FunctionType, signature: Any) -> Any:
+    source = Path(__file__).read_bytes()
+    key = storage.key_of(source, function.__name__.encode())
+    return storage.compiled(function, signature, key)
 
 
-def loss(data, x):
-    """Return the loss at `x` above its minimum."""
-    raise NotImplementedError
-
-
-def _is(data: Any, kind: type) -> bool:
-    return isinstance(data, types.BaseNamedTuple) and data.instance_class is kind
-
-
-@overload(gradient, jit_options=_OPTIONS)
-def _gradient(data, x, out, k0, k1, run, worker, job):
-    if _is(data, QuadraticData):
-        return _quadratic_gradient
-    if _is(data, SoftmaxData):
-        return _softmax_gradient
-    return None
-
-
-@overload(loss, jit_options=_OPTIONS)
-def _loss(data, x):
-    if _is(data, QuadraticData):
-        return _quadratic_loss
-    if _is(data, SoftmaxData):
-        return _softmax_loss
-    return None
-
-
-def _quadratic_gradient(data, x, out, k0, k1, run, worker, job):
+def diagonal_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):
+    """Gradient of a quadratic in its own axes, with independent normal noise."""
     # Component i of job j has the normal of step j * width + i; width is dim, made even beyond 1.
-    dim = x.shape[0]
+    dim = reads.shape[1]
     if dim == 1:
-        g = data.eigenvalues[0] * x[0]
-        if data.noise[0] > 0.0:
-            g += data.noise[0] * streams.normal(k0, k1, run, job, worker, streams.GRADIENT)
+        g = numbers[0] * reads[row, 0]
+        if numbers[1] > 0.0:
+            g += numbers[1] * streams.normal(k0, k1, run, job, worker, streams.GRADIENT)
         out[0] = g
         return
     first = job * ((dim + 1) // 2)
     for i in range(0, dim, 2):
-        out[i] = data.eigenvalues[i] * x[i]
+        out[i] = numbers[i] * reads[row, i]
         if i + 1 < dim:
-            out[i + 1] = data.eigenvalues[i + 1] * x[i + 1]
-            if data.noise[i] > 0.0 or data.noise[i + 1] > 0.0:
+            out[i + 1] = numbers[i + 1] * reads[row, i + 1]
+            if numbers[dim + i] > 0.0 or numbers[dim + i + 1] > 0.0:
                 a, b = streams.normal_pair(k0, k1, run, first + i // 2, worker, streams.GRADIENT)
-                out[i] += data.noise[i] * a
-                out[i + 1] += data.noise[i + 1] * b
-        elif data.noise[i] > 0.0:
+                out[i] += numbers[dim + i] * a
+                out[i + 1] += numbers[dim + i + 1] * b
+        elif numbers[dim + i] > 0.0:
             a, b = streams.normal_pair(k0, k1, run, first + i // 2, worker, streams.GRADIENT)
-            out[i] += data.noise[i] * a
+            out[i] += numbers[dim + i] * a
 
 
-def _quadratic_loss(data, x):
+def diagonal_loss(x, numbers, scratch):
+    """Excess loss of a quadratic in its own axes."""
     total = 0.0
     for i in range(x.shape[0]):
-        total += data.eigenvalues[i] * x[i] * x[i]
+        total += numbers[i] * x[i] * x[i]
     return 0.5 * total
 
 
-@njit(**_OPTIONS)
-def _log_likelihoods(logits, count):
-    """Turn rows of logits into probabilities in place; return the sum of their log-normalisers."""
+@_inline
+def _shares(logits, count):
+    """Turn logits into probabilities in place; return the sum of their log-normalisers."""
     classes = logits.shape[1]
     total = 0.0
     for s in range(count):
@@ -157,48 +126,58 @@ def _log_likelihoods(logits, count):
     return total
 
 
-def _softmax_gradient(data, x, out, k0, k1, run, worker, job):
-    samples, features = data.inputs.shape
-    classes = data.logits.shape[1]
-    weights = x.reshape((features, classes))
-    share = 1.0 / data.batch
-    for i in range(x.shape[0]):
-        out[i] = data.regularisation * x[i]
-    label = np.empty(data.rows.shape[0], np.int64)
-    for start in range(0, data.batch, data.rows.shape[0]):
-        count = min(data.rows.shape[0], data.batch - start)
+def _softmax_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):
+    samples, features, classes = int(numbers[0]), int(numbers[1]), int(numbers[2])
+    batch, chunk = int(numbers[3]), int(numbers[4])
+    inputs = numbers[_HEADER : _HEADER + samples * features].reshape((samples, features))
+    labels = numbers[_HEADER + samples * features :]
+    drawn = scratch[: chunk * features].reshape((chunk, features))
+    used = chunk * features
+    probabilities = scratch[used : used + chunk * classes].reshape((chunk, classes))
+    used += chunk * classes
+    target = scratch[used : used + chunk]
+    slope = scratch[used + chunk : used + chunk + features * classes].reshape((features, classes))
+    weights = reads[row].reshape((features, classes))
+    for i in range(reads.shape[1]):
+        out[i] = numbers[5] * reads[row, i]
+    share = 1.0 / batch
+    for start in range(0, batch, chunk):
+        count = min(chunk, batch - start)
         for s in range(count):
-            u = streams.uniform(k0, k1, run, job * data.batch + start + s, worker, streams.SAMPLING)
-            row = int(u * samples)
-            label[s] = data.labels[row]
+            u = streams.uniform(k0, k1, run, job * batch + start + s, worker, streams.SAMPLING)
+            sample = int(u * samples)
+            target[s] = labels[sample]
             for f in range(features):
-                data.rows[s, f] = data.inputs[row, f]
-        rows, logits = data.rows[:count], data.logits[:count]
-        np.dot(rows, weights, logits)
-        _log_likelihoods(logits, count)
+                drawn[s, f] = inputs[sample, f]
+        logits = probabilities[:count]
+        np.dot(drawn[:count], weights, logits)
+        _shares(logits, count)
         for s in range(count):
-            logits[s, label[s]] -= 1.0
-        np.dot(rows.T, logits, data.slope)
+            logits[s, int(target[s])] -= 1.0
+        np.dot(drawn[:count].T, logits, slope)
         i = 0
         for f in range(features):
             for c in range(classes):
-                out[i] += share * data.slope[f, c]
+                out[i] += share * slope[f, c]
                 i += 1
 
 
-def _softmax_loss(data, x):
-    samples, features = data.inputs.shape
-    chunk, classes = data.logits.shape
+def _softmax_loss(x, numbers, scratch):
+    samples, features, classes = int(numbers[0]), int(numbers[1]), int(numbers[2])
+    chunk = int(numbers[4])
+    inputs = numbers[_HEADER : _HEADER + samples * features].reshape((samples, features))
+    labels = numbers[_HEADER + samples * features :]
+    probabilities = scratch[: chunk * classes].reshape((chunk, classes))
     weights = x.reshape((features, classes))
     total = 0.0
     for start in range(0, samples, chunk):
         count = min(chunk, samples - start)
-        logits = data.logits[:count]
-        np.dot(data.inputs[start : start + count], weights, logits)
+        logits = probabilities[:count]
+        np.dot(inputs[start : start + count], weights, logits)
         for s in range(count):
-            total -= logits[s, data.labels[start + s]]
-        total += _log_likelihoods(logits, count)
+            total -= logits[s, int(labels[start + s])]
+        total += _shares(logits, count)
     square = 0.0
     for i in range(x.shape[0]):
         square += x[i] * x[i]
-    return total / samples + 0.5 * data.regularisation * square - data.lowest
+    return total / samples + 0.5 * numbers[5] * square - numbers[6]

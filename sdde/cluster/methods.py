@@ -1,6 +1,15 @@
-"""Ways to run distributed SGD, as plain values that the simulator runs and the theory reads."""
+"""Ways to run distributed SGD, as plain values that the simulator runs and the theory reads.
 
-from dataclasses import dataclass
+Each method says by its `composed` property which rules it is made of (see `rules` and `weights`);
+a new method is a few lines, or no class at all: `Composed(Group(4), rate=Inverse(),
+momentum=0.9)`. Nothing here computes.
+"""
+
+from dataclasses import dataclass, field
+
+from sdde import checks
+from sdde.cluster import rules, weights
+from sdde.cluster.rules import Composed, Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +24,443 @@ class AsyncSGD:
     >>> AsyncSGD()
     AsyncSGD()
     """
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed()
+
+
+@dataclass(frozen=True, slots=True)
+class Synchronous:
+    """One update by the mean of one gradient of each worker; everybody waits for the slowest.
+
+    Examples
+    --------
+    >>> Synchronous()
+    Synchronous()
+    """
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(Group(None, idle=True, cancel=True))
+
+
+@dataclass(frozen=True, slots=True)
+class KSync:
+    """One update by the mean of the gradients of the first `k` workers; the others start afresh.
+
+    Parameters
+    ----------
+    k : int
+        Workers waited for, at most all.
+
+    References
+    ----------
+    .. [1] S. Dutta, G. Joshi, S. Ghosh, P. Dube, P. Nagpurkar, "Slow and stale gradients can win
+           the race: error-runtime trade-offs in distributed SGD", AISTATS 2018 (PMLR 84).
+
+    Examples
+    --------
+    >>> KSync(4).k
+    4
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        checks.integer("k", self.k, lowest=1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(Group(self.k, idle=True, cancel=True))
+
+
+@dataclass(frozen=True, slots=True)
+class KBatchSync:
+    """One update by the mean of the first `k` gradients at the same parameters, from any workers.
+
+    A worker that has delivered computes another gradient at the same parameters; at the update all
+    unfinished work is thrown away.
+
+    Parameters
+    ----------
+    k : int
+        Gradients waited for.
+
+    References
+    ----------
+    .. [1] S. Dutta, G. Joshi, S. Ghosh, P. Dube, P. Nagpurkar, "Slow and stale gradients can win
+           the race: error-runtime trade-offs in distributed SGD", AISTATS 2018 (PMLR 84).
+
+    Examples
+    --------
+    >>> KBatchSync(4).k
+    4
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        checks.integer("k", self.k, lowest=1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(Group(self.k, cancel=True))
+
+
+@dataclass(frozen=True, slots=True)
+class KAsync:
+    """One update by the mean of gradients of the first `k` workers, which wait; others go on.
+
+    Parameters
+    ----------
+    k : int
+        Workers in one update, at most all.
+
+    References
+    ----------
+    .. [1] S. Dutta, G. Joshi, S. Ghosh, P. Dube, P. Nagpurkar, "Slow and stale gradients can win
+           the race: error-runtime trade-offs in distributed SGD", AISTATS 2018 (PMLR 84).
+
+    Examples
+    --------
+    >>> KAsync(4).k
+    4
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        checks.integer("k", self.k, lowest=1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(Group(self.k, idle=True))
+
+
+@dataclass(frozen=True, slots=True)
+class KBatchAsync:
+    """One update by the mean of the next `k` gradients to arrive; nobody waits.
+
+    Parameters
+    ----------
+    k : int
+        Gradients in one update.
+
+    References
+    ----------
+    .. [1] S. Dutta, G. Joshi, S. Ghosh, P. Dube, P. Nagpurkar, "Slow and stale gradients can win
+           the race: error-runtime trade-offs in distributed SGD", AISTATS 2018 (PMLR 84).
+
+    Examples
+    --------
+    >>> KBatchAsync(4).k
+    4
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        checks.integer("k", self.k, lowest=1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(Group(self.k))
+
+
+@dataclass(frozen=True, slots=True)
+class Rennala:
+    """One update by the mean of `batch` gradients at the same parameters, as in `KBatchSync`.
+
+    Parameters
+    ----------
+    batch : int
+        Gradients in one update.
+
+    Examples
+    --------
+    >>> Rennala(8).composed == KBatchSync(8).composed
+    True
+    """
+
+    batch: int
+
+    def __post_init__(self) -> None:
+        checks.integer("batch", self.batch, lowest=1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(Group(self.batch, cancel=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Malenia:
+    """Like `Rennala`, but each worker's data counts equally: the mean over workers of their means.
+
+    Parameters
+    ----------
+    batch : int
+        The update comes when the harmonic mean of the workers' counts is at least ``batch /
+        workers``.
+
+    Examples
+    --------
+    >>> Malenia(8).batch
+    8
+    """
+
+    batch: int
+
+    def __post_init__(self) -> None:
+        checks.integer("batch", self.batch, lowest=1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(rules.BalancedGroup(self.batch))
+
+
+@dataclass(frozen=True, slots=True)
+class FedBuff:
+    """One update by `k` gradients, each weighed by ``(1 + staleness) ** -power``; nobody waits.
+
+    Parameters
+    ----------
+    k : int
+        Gradients in one update.
+    power : float
+        Exponent of the weight, >= 0.
+    by_weight : bool
+        Divide by the sum of the weights instead of by `k`; public codes differ here.
+
+    References
+    ----------
+    .. [1] J. Nguyen, K. Malik, H. Zhan, A. Yousefpour, M. Rabbat, M. Malek, D. Huba, "Federated
+           learning with buffered asynchronous aggregation", AISTATS 2022 (arXiv:2106.06639).
+
+    Examples
+    --------
+    >>> FedBuff(10).power
+    0.5
+    """
+
+    k: int = 10
+    power: float = field(default=0.5, kw_only=True)
+    by_weight: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.integer("k", self.k, lowest=1)
+        checks.nonnegative("power", self.power, example=0.5)
+        checks.flag("by_weight", self.by_weight)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        rate = weights.Power(self.power)
+        return Composed(Group(self.k), rate=rate, by_weight=self.by_weight)
+
+
+@dataclass(frozen=True, slots=True)
+class StaleSynchronous:
+    """Asynchronous SGD in which nobody may be too far ahead of the slowest worker.
+
+    Parameters
+    ----------
+    lead : int
+        Applied gradients by which a worker that begins may be ahead of the slowest, >= 0.
+
+    Examples
+    --------
+    >>> StaleSynchronous(3).lead
+    3
+    """
+
+    lead: int
+
+    def __post_init__(self) -> None:
+        checks.integer("lead", self.lead, lowest=0)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(rules.Lead(self.lead))
+
+
+@dataclass(frozen=True, slots=True)
+class StalenessThreshold:
+    """Asynchronous SGD that drops gradients of too great a staleness; their worker reads again.
+
+    Parameters
+    ----------
+    limit : int
+        A gradient is applied if fewer than this many updates happened since its read, >= 1.
+    stop : bool
+        Stop a computation as soon as its staleness reaches the limit.
+
+    Examples
+    --------
+    >>> StalenessThreshold(8).limit
+    8
+    """
+
+    limit: int
+    stop: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.integer("limit", self.limit, lowest=1)
+        checks.flag("stop", self.stop)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(admission=rules.Fresh(self.limit, stop=self.stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Ringmaster:
+    """Asynchronous SGD that applies a gradient if and only if its staleness is below a limit.
+
+    Parameters
+    ----------
+    limit : int
+        Staleness from which a gradient is useless, >= 1.
+    stop : bool
+        Stop a computation as soon as its staleness reaches the limit, and start it afresh.
+
+    References
+    ----------
+    .. [1] A. Maranjyan, A. Tyurin, P. Richtárik, "Ringmaster ASGD: the first asynchronous SGD with
+           optimal time complexity", ICML 2025 (arXiv:2501.16168).
+
+    Examples
+    --------
+    >>> Ringmaster(8).composed == StalenessThreshold(8).composed
+    True
+    """
+
+    limit: int
+    stop: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.integer("limit", self.limit, lowest=1)
+        checks.flag("stop", self.stop)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(admission=rules.Fresh(self.limit, stop=self.stop))
+
+
+@dataclass(frozen=True, slots=True)
+class AgeThreshold:
+    """Asynchronous SGD that drops gradients that took too long.
+
+    Parameters
+    ----------
+    age : float
+        Longest time from read to arrival, > 0, in the unit of the system's laws.
+    stop : bool
+        The worker gives up at that age and reads again, instead of delivering what is dropped.
+
+    Examples
+    --------
+    >>> AgeThreshold(2.0).age
+    2.0
+    """
+
+    age: float
+    stop: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.positive("age", self.age, example=2.0)
+        checks.flag("stop", self.stop)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(admission=rules.Young(self.age, stop=self.stop))
+
+
+@dataclass(frozen=True, slots=True)
+class RandomThinning:
+    """Asynchronous SGD that applies each gradient only with some probability.
+
+    Parameters
+    ----------
+    keep : float
+        Probability in (0, 1].
+
+    Examples
+    --------
+    >>> RandomThinning(0.5).keep
+    0.5
+    """
+
+    keep: float
+
+    def __post_init__(self) -> None:
+        rules.Chance(self.keep)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(admission=rules.Chance(self.keep))
+
+
+@dataclass(frozen=True, slots=True)
+class EventTriggered:
+    """Asynchronous SGD whose workers send only gradients that are long enough to matter.
+
+    Parameters
+    ----------
+    norm : float
+        Smallest Euclidean norm of a gradient that is applied, >= 0.
+
+    Examples
+    --------
+    >>> EventTriggered(0.1).norm
+    0.1
+    """
+
+    norm: float
+
+    def __post_init__(self) -> None:
+        checks.nonnegative("norm", self.norm, example=0.1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(admission=rules.Large(self.norm))
+
+
+@dataclass(frozen=True, slots=True)
+class Picky:
+    """Asynchronous SGD that applies a gradient only if the parameters are still near its read.
+
+    Parameters
+    ----------
+    distance : float
+        Largest Euclidean distance moved since the read, > 0.
+
+    Examples
+    --------
+    >>> Picky(0.1).distance
+    0.1
+    """
+
+    distance: float
+
+    def __post_init__(self) -> None:
+        checks.positive("distance", self.distance, example=0.1)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(admission=rules.Near(self.distance))

@@ -5,19 +5,22 @@ the rate of updates. It knows how its runs were made only as a record, and never
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
 
+if TYPE_CHECKING:
+    from sdde.cluster.trace_log import Trace
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-STATUS = np.array(["done", "reached", "diverged"])  # in the order of the event loop's codes
-_RESAMPLES = 400  # of the bootstrap; its intervals are then good to a few per cent of their length
+STATUS = np.array(["done", "reached", "diverged", "stalled"])  # by the event loop's codes
+_RESAMPLES = 400  # of the bootstrap: its intervals are good to a few per cent of their length
 _LEVEL = 0.95
 
 
@@ -79,20 +82,26 @@ class Runs:
         Times of the records: ``(records,)`` if recorded at given times, ``(runs, records)`` if
         recorded at given numbers of updates; ``nan`` after a run has ended.
     updates_at : array of int
-        Applied gradients at the records: ``(records,)`` or ``(runs, records)``, the other way
+        Updates made until the records: ``(records,)`` or ``(runs, records)``, the other way
         round.
     loss : array (runs, records)
         Loss at the records; ``nan`` after a run has ended, ``inf`` where it diverged.
     status : array of str (runs,)
-        ``"done"``, ``"reached"`` (the loss asked for) or ``"diverged"``.
+        ``"done"``, ``"reached"`` (the loss asked for), ``"diverged"``, or ``"stalled"`` (the method
+        dropped 10,000 gradients per worker in a row).
     end_time : array (runs,)
         When each run ended.
     updates : array of int (runs,)
-        Gradients applied in each run.
+        Updates of the parameters in each run.
     staleness : Staleness
         Histogram over all runs.
-    worker_counts : array of int (runs, workers)
-        Applied gradients of each worker.
+    worker_counts, discarded, cancelled : arrays of int (runs, workers)
+        Gradients of each worker that were applied, that arrived and were dropped, and computations
+        that were stopped before their end.
+    idle_time : array (runs, workers)
+        Time each worker spent waiting.
+    log : array (gradients, 7)
+        What `trace` reads; empty unless the runs were traced.
     """
 
     objective: Any
@@ -110,6 +119,10 @@ class Runs:
     updates: Integers
     staleness: Staleness
     worker_counts: Integers
+    discarded: Integers
+    cancelled: Integers
+    idle_time: Floats
+    log: Floats = field(repr=False)
 
     def __repr__(self) -> str:
         kinds, counts = np.unique(self.status, return_counts=True)
@@ -250,6 +263,49 @@ class Runs:
         known = np.isfinite(t) & ~np.isnan(self.loss[run])
         index = _first(below[known], settle)
         return math.inf if index is None else float(t[known][index])
+
+    def trace(self, run: int = 0) -> "Trace":
+        """Return the gradients of one run as a log like that of a real run.
+
+        Parameters
+        ----------
+        run : int
+            Number of the run.
+
+        Returns
+        -------
+        Trace
+            One row for each gradient that the server saw, applied or discarded.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If the runs were simulated without ``trace=True``, or there is no such run.
+
+        Examples
+        --------
+        >>> from sdde import cluster
+        >>> runs = cluster.simulate(
+        ...     cluster.Quadratic(1.0), cluster.AsyncSGD(), cluster.System(1.0, workers=2),
+        ...     learning_rate=0.1, updates=4, trace=True,
+        ... )
+        >>> runs.trace().staleness().tolist()
+        [0, 1, 1, 1]
+        """
+        from sdde.cluster.trace_log import Trace
+
+        number = checks.integer("run", run, highest=len(self.loss) - 1)
+        if not len(self.log):
+            raise checks.fail(
+                "run", run, "has no trace", why="The runs were simulated without one.",
+                remedy="simulate(..., trace=True)",
+            )  # fmt: skip
+        rows = self.log[self.log[:, 0] == number]
+        return Trace({
+            "worker": rows[:, 1].astype(np.int64), "read_time": rows[:, 2],
+            "apply_time": rows[:, 3], "read_version": rows[:, 4].astype(np.int64),
+            "apply_version": rows[:, 5].astype(np.int64), "discarded": rows[:, 6] == 1.0,
+        })  # fmt: skip
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the loss against time: each run thin, their mean thick.

@@ -1,10 +1,10 @@
-"""The event loop: workers read, compute and push; the server applies; every event in exact order.
+"""The event loop: workers read, compute and push; the server waits, admits, weighs and updates.
 
 Each worker has at most one event ahead: the end of its computation, or of its transfer on a shared
 link. A tournament over workers (a binary tree of earliest times) gives the next event; the server's
 own work is one more contestant. Random numbers have addresses (run, worker, job), so a run is the
-same bits whatever other runs, threads or records there are. Arrays in, arrays out; which objective
-is minimised is decided by the type of `objective` (see `gradients`).
+same bits whatever other runs, threads or records there are. What the numbers in `Machines` and
+`Rules` mean is said in `encoding`; the objective is two function pointers.
 
 Ties: events at the same time are taken in the order of the workers' numbers, the server last; a
 gradient that arrives at the very end of a run still counts, and a record shows the state after the
@@ -12,290 +12,398 @@ events of its instant.
 """
 
 import math
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from numba import float64, int64, njit, types
 
-from sdde.cluster.gradients import gradient, loss
-from sdde.engine import streams
+from sdde.cluster import encoding as code
+from sdde.cluster.encoding import Floats, Integers, Machines, Plan, Records, Rules
+from sdde.cluster.gradients import GRADIENT, LOSS, diagonal_gradient
+from sdde.cluster.timing import clear, enter, job_time, residual_time, transfer_end
+from sdde.cluster.weighing import (
+    clip,
+    compensate,
+    distance_squared,
+    is_balanced,
+    join_balanced,
+    norm_squared,
+    schedule_factor,
+    tail_weight,
+    weight_of,
+)
+from sdde.engine import storage, streams
 from sdde.engine.kernels.quantile import quantile
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-DONE, REACHED, DIVERGED = 0, 1, 2
+DONE, REACHED, DIVERGED, STALLED = 0, 1, 2, 3
 LARGEST = 1e12  # a run whose parameters pass this times the start (at least 1) has diverged
-COMPUTING, SENDING = 0, 1
+PATIENCE = 10_000  # gradients per worker dropped in a row before a run counts as stalled
+
+# What a worker does; from QUEUED on it is idle.
+COMPUTING, SENDING, GIVING_UP, QUEUED, WAITING, HELD = range(6)
+
 _PULSE = 255  # updates between two looks at the stop flag, a mask
-
-_OPTIONS = {"error_model": "numpy", "fastmath": False, "nogil": True}
-_inline = njit(forceinline=True, **_OPTIONS)
+_diagonal_gradient = njit(forceinline=True, error_model="numpy", fastmath=False)(diagonal_gradient)
 
 
-class Machines(NamedTuple):
-    """Laws as tables end to end in `tables`; a span is (first, last + 1), (0, 0) where there is
-    none.
+def run_block(
+    gradient, loss, numbers, scratch, start, machines, rules, plan, records, histogram, log, block
+):  # fmt: skip
+    """Simulate the runs of a block; count each staleness; return the length of the log.
+
+    `block` is (first run, last run + 1, number of the block). A row of the log is one gradient:
+    run, worker, read time, time at the server, version read, version made, whether it was dropped; what
+    is beyond its end is lost. The last entry of the histogram counts that staleness and more.
     """
+    # numba counts references: arrays are taken out of the tuples once, and no array is assigned in
+    # the loop; both would cost more than an event.
+    tables, compute, communication = machines.tables, machines.compute, machines.communication
+    link, served = machines.link, machines.update >= 0
+    k0, k1, grid, by_time = plan.k0, plan.k1, plan.grid, plan.by_time
+    at, losses, applied = records.at, records.loss, records.applied
+    discarded, cancelled, idle = records.discarded, records.cancelled, records.idle
+    progress, stop = records.progress, records.stop
+    admission, rate = rules.admission, rules.rate
+    giving_up = rules.stop and admission == code.YOUNG
+    overtaken = rules.stop and admission == code.FRESH
 
-    tables: Floats
-    compute: Integers  # (workers, 2)
-    communication: Integers  # (workers, 2): links of the workers' own
-    link: Integers  # (2,): the shared link
-    capacity: int
-    update: Integers  # (2,)
-    stationary: bool
-    biased_compute: Integers  # (workers, 2): laws weighted by length, for jobs already under way
-    biased_communication: Integers
-    compute_share: Floats  # (workers,): mean computation over mean cycle
-
-
-class Plan(NamedTuple):
-    """When to stop, when to record, and the key of the random numbers."""
-
-    learning_rate: float
-    updates: int
-    time: float
-    until_loss: float
-    loss_interval: int
-    by_time: bool
-    grid: Floats  # times, or numbers of updates
-    k0: int
-    k1: int
-
-
-class Records(NamedTuple):
-    """What the loop fills, a row for each run; `progress` counts finished runs and parts."""
-
-    at: Floats  # (runs, records): update numbers if recorded by time, else times
-    loss: Floats  # (runs, records)
-    status: Integers
-    end_time: Floats
-    updates: Integers
-    counts: Integers  # (runs, workers)
-    progress: Floats  # (blocks,)
-    stop: NDArray[np.bool_]  # (1,): set by the caller to abandon the rest
-
-
-@_inline
-def _draw(machines, span, u):
-    return quantile(machines.tables[span[0] : span[1]], u)
-
-
-@_inline
-def _job_time(machines, plan, run, worker, job, spare):
-    """Return the time of a job: computation, then the worker's own link if it has one."""
-    if job & 1:  # two jobs share one counter of the generator
-        u = spare[worker]
-    else:
-        pair = job >> 1
-        u, spare[worker] = streams.uniform_pair(
-            plan.k0, plan.k1, run, pair, worker, streams.COMPUTE
-        )
-    time = _draw(machines, machines.compute[worker], u)
-    if machines.communication[worker, 1] > 0:
-        v = streams.uniform(plan.k0, plan.k1, run, job, worker, streams.COMMUNICATION)
-        time += _draw(machines, machines.communication[worker], v)
-    return time
-
-
-@_inline
-def _residual_time(machines, plan, run, worker, spare):
-    """Return what is left of a job met at a random instant of a long run.
-
-    The job met is drawn with probability proportional to its length, and the instant is uniform in
-    it. The length of a sum is weighted by weighting one part, chosen in proportion to its mean.
-    """
-    u, spare[worker] = streams.uniform_pair(plan.k0, plan.k1, run, 0, worker, streams.COMPUTE)
-    part, left = streams.uniform_pair(plan.k0, plan.k1, run, 0, worker, streams.DECISIONS)
-    in_compute = part < machines.compute_share[worker]
-    span = machines.biased_compute if in_compute else machines.compute
-    time = _draw(machines, span[worker], u)
-    if machines.communication[worker, 1] > 0:
-        v = streams.uniform(plan.k0, plan.k1, run, 0, worker, streams.COMMUNICATION)
-        other = machines.communication if in_compute else machines.biased_communication
-        time += _draw(machines, other[worker], v)
-    return left * time
-
-
-@_inline
-def _schedule(key, owner, leaf, time):
-    """Enter the next event of a contestant and replay its matches up to the root."""
-    node = key.shape[0] // 2 + leaf
-    best, who = time, owner[node]
-    key[node] = best
-    while node > 1:
-        rival, other = key[node ^ 1], owner[node ^ 1]
-        lost = rival < best or (rival == best and other < who)
-        best = rival if lost else best
-        who = other if lost else who
-        node >>= 1
-        key[node] = best
-        owner[node] = who
-
-
-@_inline
-def _replay_all(key, owner):
-    for node in range(key.shape[0] // 2 - 1, 0, -1):
-        first = 2 * node if key[2 * node] <= key[2 * node + 1] else 2 * node + 1
-        key[node] = key[first]
-        owner[node] = owner[first]
-
-
-@_inline
-def _transfer_end(now, free, duration):
-    """Take the link that is free first, from now or when it is free; return when the transfer
-    ends.
-    """
-    first = 0
-    for i in range(1, free.shape[0]):
-        if free[i] < free[first]:
-            first = i
-    free[first] = max(now, free[first]) + duration
-    return free[first]
-
-
-@njit(cache=True, **_OPTIONS)
-def run_block(objective, machines, plan, records, first, last, block):
-    """Simulate runs `first` to `last` - 1; return how often each staleness occurred."""
-    workers = machines.compute.shape[0]
-    dim = objective.start.shape[0]
-    points = plan.grid.shape[0]
-    served = machines.update[1] > 0  # updates take time
-    linked = machines.link[1] > 0
+    workers, dim, points = compute.shape[0], start.shape[0], grid.shape[0]
+    diagonal = scratch.shape[0] == 0
     leaves = 1
     while leaves < workers + (1 if served else 0):
         leaves *= 2
-    key = np.empty(2 * leaves)
-    owner = np.empty(2 * leaves, np.int64)
-    x, step = np.empty(dim), np.empty(dim)
+    key, owner = np.empty(2 * leaves), np.empty(2 * leaves, np.int64)
+    x, step, total = np.empty(dim), np.empty(dim), np.empty(dim)
+    velocity = np.empty(dim)
     reads = np.empty((workers, dim))
-    versions, jobs = np.empty(workers, np.int64), np.empty(workers, np.int64)
-    activity = np.empty(workers, np.int64)
-    spare = np.empty(workers)
-    queue = np.empty(workers, np.int64)
+    sums = np.empty((workers if rules.balanced else 0, dim))
+    squares = np.empty((workers if rules.decay >= 0.0 else 0, dim))
+    tail = np.empty(rules.table.shape[0])
     free = np.empty(machines.capacity)
-    histogram = np.zeros(4 * workers + 16, np.int64)
-    limit = 1.0
+    spare, read_time, paused = np.empty(workers), np.empty(workers), np.empty(workers)
+    versions, jobs = np.empty(workers, np.int64), np.empty(workers, np.int64)
+    activity, members = np.empty(workers, np.int64), np.empty(workers, np.int64)
+    queue, ready = np.empty(workers, np.int64), np.empty(workers, np.int64)
+    logged = 0
+    limit = LARGEST
     for i in range(dim):
-        limit = max(limit, abs(objective.start[i]))
-    limit *= LARGEST
+        limit = max(limit, LARGEST * abs(start[i]))
 
-    for run in range(first, last):
-        if records.stop[0]:
-            break
-        key[:] = math.inf
-        for i in range(leaves):
-            owner[leaves + i] = i
-        x[:] = objective.start
-        free[:] = 0.0
+    for run in range(block[0], block[1]):
+        clear(key, owner)
         for w in range(workers):
-            reads[w] = x
-            versions[w] = 0
-            jobs[w] = 0
-            activity[w] = COMPUTING
-            if machines.stationary:
-                key[leaves + w] = _residual_time(machines, plan, run, w, spare)
-            else:
-                key[leaves + w] = _job_time(machines, plan, run, w, 0, spare)
-        _replay_all(key, owner)
-        version, cursor, waiting, head, serving = 0, 0, 0, 0, -1
-        end, status = 0.0, DONE
-        if not plan.by_time:
-            records.at[run, 0] = 0.0
-            records.loss[run, 0] = loss(objective, x)
+            applied[run, w], discarded[run, w], cancelled[run, w] = 0, 0, 0
+            idle[run, w] = 0.0
+        x[:] = start
+        velocity[:] = 0.0
+        sums[:] = 0.0
+        squares[:] = 0.0
+        tail[:] = 0.0
+        free[:] = 0.0
+        members[:] = 0
+        jobs[:] = -1
+        activity[:] = COMPUTING
+        for w in range(workers):
+            ready[w] = w
+        beginning = workers  # how many of `ready` begin now
+        now, end, status = 0.0, 0.0, DONE
+        version, taken, collected, refused = 0, 0, 0, 0
+        weights = 0.0
+        cursor, head, waiting, serving = 0, 0, 0, -1
+        value = loss(x, numbers, scratch)
+        if not by_time:
+            at[run, 0] = 0.0
+            losses[run, 0] = value
             cursor = 1
-        if loss(objective, x) <= plan.until_loss:
+        if value <= plan.until_loss:
             status = REACHED
 
-        while status == DONE and version < plan.updates:
+        while True:
+            for j in range(beginning):
+                w = ready[j]
+                if activity[w] >= QUEUED:
+                    idle[run, w] += now - paused[w]
+                for i in range(dim):
+                    reads[w, i] = x[i]
+                versions[w] = version
+                read_time[w] = now
+                jobs[w] += 1
+                activity[w] = COMPUTING
+                time = job_time(tables, compute, communication, k0, k1, run, w, jobs[w], spare)
+                if giving_up and time > rules.limit:
+                    time = rules.limit
+                    activity[w] = GIVING_UP
+                if machines.stationary and jobs[w] == 0:
+                    time = residual_time(
+                        tables, compute, communication, machines.biased_compute,
+                        machines.biased_communication, machines.compute_share, k0, k1, run, w,
+                    )  # fmt: skip
+                enter(key, owner, w, now + time)
+            beginning = 0
+            if status != DONE or version >= plan.updates:
+                break
+
             now, w = key[1], owner[1]
-            if plan.by_time:
-                while cursor < points and plan.grid[cursor] < now:
-                    records.at[run, cursor] = version
-                    records.loss[run, cursor] = loss(objective, x)
+            if by_time:
+                while cursor < points and grid[cursor] < now:
+                    at[run, cursor] = version
+                    losses[run, cursor] = loss(x, numbers, scratch)
                     cursor += 1
             if now > plan.time:
                 end = plan.time
                 break
-            if w < workers:
-                if linked and activity[w] == COMPUTING:
-                    activity[w] = SENDING
-                    v = streams.uniform(plan.k0, plan.k1, run, jobs[w], w, streams.COMMUNICATION)
-                    sent = _transfer_end(now, free, _draw(machines, machines.link, v))
-                    _schedule(key, owner, w, sent)
+            complete = w == workers  # the server has finished an update
+            if not complete:
+                if activity[w] == GIVING_UP:
+                    cancelled[run, w] += 1
+                    ready[0] = w
+                    beginning = 1
                     continue
-                if served:
-                    _schedule(key, owner, w, math.inf)
+                if link >= 0 and activity[w] == COMPUTING:
+                    activity[w] = SENDING
+                    u = streams.uniform(k0, k1, run, jobs[w], w, streams.COMMUNICATION)
+                    sent = transfer_end(now, free, quantile(tables, u, link))
+                    enter(key, owner, w, sent)
+                    continue
+                if serving >= 0:
+                    activity[w] = QUEUED
+                    paused[w] = now
+                    enter(key, owner, w, math.inf)
                     queue[(head + waiting) % workers] = w
                     waiting += 1
-                    if serving < 0:
-                        serving = w
-                        v = streams.uniform(plan.k0, plan.k1, run, version, 0, streams.SERVER)
-                        _schedule(key, owner, workers, now + _draw(machines, machines.update, v))
                     continue
-            else:
-                w = serving
 
-            # Apply the gradient of worker w, which then fetches the parameters and starts again.
-            gradient(objective, reads[w], step, plan.k0, plan.k1, run, w, jobs[w])
-            sound = True
-            for i in range(dim):
-                x[i] -= plan.learning_rate * step[i]
-                reads[w, i] = x[i]
-                sound &= abs(x[i]) <= limit
-            staleness = version - versions[w]
-            if staleness >= histogram.shape[0]:
-                grown = np.zeros(2 * staleness, np.int64)
-                grown[: histogram.shape[0]] = histogram
-                histogram = grown
-            histogram[staleness] += 1
-            version += 1
-            versions[w] = version
-            records.counts[run, w] += 1
-            jobs[w] += 1
-            activity[w] = COMPUTING
-            end = now
-            _schedule(key, owner, w, now + _job_time(machines, plan, run, w, jobs[w], spare))
-            if served:
+            while True:  # until the server is busy, or nobody is in its queue
+                if not complete:
+                    # The server looks at the gradient of worker w: take it or leave it.
+                    staleness = version - versions[w]
+                    keep = True
+                    if admission != code.ALL:
+                        if admission == code.FRESH:
+                            keep = staleness < rules.limit
+                        elif admission == code.YOUNG:
+                            keep = now - read_time[w] <= rules.limit
+                        elif admission == code.CHANCE:
+                            u = streams.uniform(k0, k1, run, 2 * jobs[w], w, streams.DECISIONS)
+                            keep = u < rules.limit
+                        elif admission == code.NEAR:
+                            keep = distance_squared(x, reads, w) <= rules.limit * rules.limit
+                    if keep:
+                        if diagonal:
+                            _diagonal_gradient(
+                                reads, w, step, numbers, scratch, k0, k1, run, w, jobs[w]
+                            )
+                        else:
+                            gradient(reads, w, step, numbers, scratch, k0, k1, run, w, jobs[w])
+                        if admission == code.LARGE:
+                            keep = norm_squared(step) >= rules.limit * rules.limit
+                    if plan.log:
+                        if logged < log.shape[0]:
+                            log[logged, 0], log[logged, 1] = run, w
+                            log[logged, 2], log[logged, 3] = read_time[w], now
+                            log[logged, 4] = versions[w]
+                            log[logged, 5] = version + 1 if keep else version
+                            log[logged, 6] = 0.0 if keep else 1.0
+                        logged += 1
+                    if not keep:
+                        discarded[run, w] += 1
+                        refused += 1
+                        if refused > PATIENCE * workers:
+                            status = STALLED
+                            end = now
+                            break
+                        ready[beginning] = w
+                        beginning += 1
+                    else:
+                        refused = 0
+                        histogram[min(staleness, histogram.shape[0] - 1)] += 1
+                        applied[run, w] += 1
+                        if rules.clip < math.inf:
+                            clip(step, rules.clip)
+                        if rules.strength > 0.0:
+                            compensate(step, x, reads, w, rules.strength, rules.decay, squares)
+                        weight = 1.0
+                        if rate != code.EVEN:
+                            if rate == code.TAIL:
+                                weight = tail_weight(tail, rules.a, rules.b, taken, staleness)
+                            elif rate == code.INVERSE_DISTANCE:
+                                square = distance_squared(x, reads, w)
+                                weight = 1.0 if square <= rules.a else rules.a / square
+                            else:
+                                weight = weight_of(rate, rules.a, rules.b, rules.table, staleness)
+                        taken += 1
+                        collected += 1
+                        if rules.balanced:
+                            members[w] += 1
+                            for i in range(dim):
+                                sums[w, i] += weight * step[i]
+                            complete = is_balanced(rules.size, members)
+                        else:
+                            if collected == 1:
+                                weights = weight
+                                for i in range(dim):
+                                    total[i] = weight * step[i]
+                            else:
+                                weights += weight
+                                for i in range(dim):
+                                    total[i] += weight * step[i]
+                            complete = collected == rules.size
+                        if complete:
+                            serving = w
+                            if served:
+                                if activity[w] < QUEUED:
+                                    activity[w] = QUEUED
+                                    paused[w] = now
+                                    enter(key, owner, w, math.inf)
+                                u = streams.uniform(k0, k1, run, version, 0, streams.SERVER)
+                                work = quantile(tables, u, machines.update)
+                                enter(key, owner, workers, now + work)
+                                break
+                        elif rules.idle:
+                            if activity[w] < QUEUED:
+                                paused[w] = now
+                                enter(key, owner, w, math.inf)
+                            activity[w] = WAITING
+                        else:
+                            ready[beginning] = w
+                            beginning += 1
+                if complete:
+                    # The server updates the parameters and lets workers go on.
+                    w = serving
+                    serving = -1
+                    complete = False
+                    if served:
+                        enter(key, owner, workers, math.inf)
+                    divisor = float(rules.size)
+                    if rules.balanced:
+                        join_balanced(total, sums, members)
+                        divisor = float(workers)
+                    elif rules.by_weight:
+                        divisor = max(weights, 1e-300)
+                    factor = plan.learning_rate / divisor
+                    if rules.schedule != code.STEADY:
+                        factor *= schedule_factor(
+                            rules.schedule, rules.power, rules.offset, version
+                        )
+                    if rules.momentum > 0.0:
+                        for i in range(dim):
+                            velocity[i] = rules.momentum * velocity[i] + total[i]
+                            total[i] = velocity[i]
+                    sound = True
+                    for i in range(dim):
+                        x[i] -= factor * total[i]
+                        sound &= abs(x[i]) <= limit
+                    version += 1
+                    collected = 0
+                    end = now
+
+                    if rules.cancel:
+                        waiting = 0
+                        beginning = workers
+                        for j in range(workers):
+                            ready[j] = j
+                            if j != w and activity[j] != WAITING:
+                                cancelled[run, j] += 1
+                    elif rules.lead >= 0:
+                        if activity[w] < QUEUED:
+                            paused[w] = now
+                            enter(key, owner, w, math.inf)
+                        activity[w] = HELD
+                        slowest = applied[run].min()
+                        for j in range(workers):
+                            if activity[j] == HELD and applied[run, j] - slowest <= rules.lead:
+                                ready[beginning] = j
+                                beginning += 1
+                    else:
+                        ready[beginning] = w
+                        beginning += 1
+                        if rules.idle or overtaken:
+                            for j in range(workers):
+                                late = version - versions[j] >= rules.limit
+                                if activity[j] == WAITING:
+                                    ready[beginning] = j
+                                    beginning += 1
+                                elif overtaken and activity[j] < QUEUED and j != w and late:
+                                    cancelled[run, j] += 1
+                                    ready[beginning] = j
+                                    beginning += 1
+
+                    if not sound:
+                        status = DIVERGED
+                    elif (
+                        plan.until_loss > -math.inf
+                        and version % plan.loss_interval == 0
+                        and loss(x, numbers, scratch) <= plan.until_loss
+                    ):
+                        status = REACHED
+                    if not by_time and cursor < points and grid[cursor] == version:
+                        at[run, cursor] = now
+                        losses[run, cursor] = loss(x, numbers, scratch) if sound else math.inf
+                        cursor += 1
+                    if version & _PULSE == 0:
+                        if stop[0]:
+                            return logged
+                        done = now / plan.time if by_time else version / plan.updates
+                        progress[block[2]] = run - block[0] + done
+                if waiting == 0 or status != DONE or version >= plan.updates:
+                    break
+                w = queue[head]
                 head = (head + 1) % workers
                 waiting -= 1
-                serving = -1
-                upcoming = math.inf
-                if waiting > 0:
-                    serving = queue[head]
-                    v = streams.uniform(plan.k0, plan.k1, run, version, 0, streams.SERVER)
-                    upcoming = now + _draw(machines, machines.update, v)
-                _schedule(key, owner, workers, upcoming)
 
-            if not sound:
-                status = DIVERGED
-            elif (
-                plan.until_loss > -math.inf
-                and version % plan.loss_interval == 0
-                and loss(objective, x) <= plan.until_loss
-            ):
-                status = REACHED
-            if not plan.by_time and cursor < points and plan.grid[cursor] == version:
-                records.at[run, cursor] = now
-                records.loss[run, cursor] = loss(objective, x) if sound else math.inf
-                cursor += 1
-            if version & _PULSE == 0:
-                if records.stop[0]:
-                    break
-                done = version / plan.updates
-                if plan.by_time:
-                    done = now / plan.time
-                records.progress[block] = run - first + done
-
-        if plan.by_time:
-            while cursor < points and plan.grid[cursor] <= end:
-                records.at[run, cursor] = version
-                records.loss[run, cursor] = math.inf if status == DIVERGED else loss(objective, x)
+        if by_time:
+            while cursor < points and grid[cursor] <= end:
+                at[run, cursor] = version
+                losses[run, cursor] = math.inf
+                if status != DIVERGED:
+                    losses[run, cursor] = loss(x, numbers, scratch)
                 cursor += 1
         records.status[run] = status
         records.end_time[run] = end
         records.updates[run] = version
-        records.progress[block] = run - first + 1
-    return histogram
+        progress[block[2]] = run - block[0] + 1
+    return logged
+
+
+_SOURCES = ("server", "timing", "weighing", "gradients", "encoding")
+
+
+@cache
+def event_loop() -> Any:
+    """Return `run_block` compiled, from the cache on disk if it was compiled before."""
+    vector = float64[::1]
+    signature = int64(
+        types.FunctionType(GRADIENT),
+        types.FunctionType(LOSS),
+        vector,
+        vector,
+        vector,
+        _type_of(Machines),
+        _type_of(Rules),
+        _type_of(Plan),
+        _type_of(Records),
+        int64[::1],
+        float64[:, ::1],
+        types.UniTuple(int64, 3),
+    )
+    here = Path(__file__).parent
+    sources = [(here / f"{name}.py").read_bytes() for name in _SOURCES]
+    return storage.compiled(run_block, signature, storage.key_of(*sources))
+
+
+_TABLES = {"at", "loss", "applied", "discarded", "cancelled", "idle"}  # of two axes
+
+
+def _type_of(kind: Any) -> Any:
+    """Return the numba type of a named tuple, read from its annotations."""
+    kinds = {int: int64, float: float64, bool: types.boolean, Floats: float64, Integers: int64}
+    fields = []
+    for name, annotation in kind.__annotations__.items():
+        item = kinds.get(annotation, types.boolean)
+        if annotation in (int, float, bool):
+            fields.append(item)
+        else:
+            fields.append(item[:, ::1] if name in _TABLES and kind is Records else item[::1])
+    return types.NamedTuple(fields, kind)

@@ -16,25 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
-from sdde.cluster.gradients import data_of, loss_interval
-from sdde.cluster.methods import AsyncSGD
+from sdde.cluster import rules as rule
+from sdde.cluster.encoding import (
+    Machines,
+    Plan,
+    Records,
+    Rules,
+    empty_records,
+    machines_of,
+    rules_of,
+)
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.runs import STATUS, Runs, Staleness
-from sdde.cluster.server import Machines, Plan, Records, run_block
 from sdde.cluster.softmax import Softmax
-from sdde.cluster.system import SharedLink, System
-from sdde.engine import streams
-from sdde.equation.laws import WEIGHTED, Law, as_law
+from sdde.cluster.system import System
 
 Floats = NDArray[np.float64]
 
 MOST_UPDATES = 10_000_000  # of a run that is told only to reach a loss
+_STALENESS_ROOM, _LOG_ROOM = 1 << 16, 1 << 12
 _POLL = 0.1  # seconds between two looks at the progress of the threads
 
 
 def simulate(
     objective: Quadratic | Softmax,
-    method: AsyncSGD,
+    method: Any,
     system: System,
     *,
     learning_rate: float,
@@ -46,6 +52,7 @@ def simulate(
     rng: Any = None,
     records: int = 200,
     start: str = "together",
+    trace: bool = False,
     progress: bool = False,
     threads: int | None = None,
 ) -> Runs:
@@ -59,8 +66,8 @@ def simulate(
     ----------
     objective : Quadratic or Softmax
         What is minimised.
-    method : AsyncSGD
-        How gradients become updates.
+    method : method
+        How gradients become updates: `AsyncSGD`, `KSync`, ... or `Composed` of rules.
     system : System
         Laws of compute times, communication and the server's time.
     learning_rate : float
@@ -68,7 +75,7 @@ def simulate(
     workers : int, optional
         Number of workers; taken from `system` if not given.
     updates : int, optional
-        Stop a run after this many applied gradients.
+        Stop a run after this many updates of the parameters.
     time : float, optional
         Stop a run at this time, in the unit of the system's laws.
     until_loss : float, optional
@@ -94,6 +101,8 @@ def simulate(
         ``"together"``: all workers read and begin a job at time 0. ``"stationary"``: time 0 is a
         random instant of a long run, so first jobs are already under way; not with a shared link
         or a server that needs time, whose long-run state has no simple law.
+    trace : bool
+        Keep one row for each gradient, for `Runs.trace`.
     progress : bool
         Show a progress bar (needs tqdm).
     threads : int, optional
@@ -134,7 +143,7 @@ def simulate(
             "is not an objective",
             remedy="For example Quadratic([1.0, 10.0]).",
         )
-    if not isinstance(method, AsyncSGD):
+    if not isinstance(getattr(method, "composed", None), rule.Composed):
         raise checks.fail("method", method, "is not a method", remedy="For example AsyncSGD().")
     if not isinstance(system, System):
         raise checks.fail("system", system, "is not a System", remedy="For example System(1.0).")
@@ -142,7 +151,7 @@ def simulate(
     count = system.worker_count(workers)
     number = checks.integer("runs", runs, lowest=1)
     points = checks.integer("records", records, lowest=2)
-    checks.choice("start", start, ("together", "stationary"))
+    checks.flag("trace", trace)
     checks.flag("progress", progress)
     if threads is None:
         threads = os.cpu_count() or 1
@@ -155,18 +164,25 @@ def simulate(
     most = None if updates is None else checks.integer("updates", updates, lowest=1)
     horizon = None if time is None else checks.positive("time", time, example=10.0)
     target = None if until_loss is None else checks.positive("until_loss", until_loss, example=1e-3)
-    machines = machines_of(system, count, start)
+    composed = method.composed
+    _check_start(start, composed)
+    machines = machines_of(system, count, stationary=start == "stationary")
+    rules = rules_of(composed, count, rate)
+    from sdde.engine import streams
+
     seed = streams.seed_of(rng)
     streams.require_room(paths=number, channels=count)
-    job = _Job(objective, machines, rate, horizon, target, number, seed, crew, progress)
+    job = _Job(
+        objective, machines, rules, rate, horizon, target, number, seed, crew, progress, trace
+    )  # fmt: skip
     grid = np.linspace(0.0, horizon, points) if horizon is not None else None
     if most is None and horizon is None:
         # Nobody knows yet how long the runs are: run once for that, and again to record.
-        first, _ = job.execute(MOST_UPDATES, np.zeros(1))
+        first, _, _ = job.execute(MOST_UPDATES, np.zeros(1))
         most = max(int(first.updates.max()), 1)
     if grid is None:
         grid = np.unique(np.linspace(0, most or 0, points).round())
-    table, histogram = job.execute(most, grid)
+    table, histogram, log = job.execute(most, grid)
     if horizon is None:
         when, numbers = table.at, grid
     else:  # after its end a run makes no more updates
@@ -175,7 +191,8 @@ def simulate(
         objective=objective, method=method, system=system, workers=count, learning_rate=rate,
         start=start, seed=seed, t=when, updates_at=numbers.astype(np.int64),
         loss=table.loss, status=STATUS[table.status], end_time=table.end_time,
-        updates=table.updates, staleness=Staleness(histogram), worker_counts=table.counts,
+        updates=table.updates, staleness=Staleness(histogram), worker_counts=table.applied,
+        discarded=table.discarded, cancelled=table.cancelled, idle_time=table.idle, log=log,
     )  # fmt: skip
 
 
@@ -185,6 +202,7 @@ class _Job:
 
     objective: Any
     machines: Machines
+    rules: Rules
     learning_rate: float
     time: float | None
     until_loss: float | None
@@ -192,36 +210,46 @@ class _Job:
     seed: int
     threads: int
     progress: bool
+    trace: bool
 
-    def execute(self, updates: int | None, grid: Floats) -> tuple[Records, NDArray[np.int64]]:
-        """Simulate all runs in blocks on threads; return records and staleness counts."""
+    def execute(
+        self, updates: int | None, grid: Floats
+    ) -> tuple[Records, NDArray[np.int64], Floats]:
+        """Simulate all runs in blocks on threads; return records, staleness counts and the log."""
+        from sdde.cluster.gradients import compiled
+        from sdde.cluster.server import event_loop
+        from sdde.engine import streams
+
+        target = compiled(self.objective)
+        loop = event_loop()
+        key = streams.key_of(self.seed)
         plan = Plan(
-            self.learning_rate,
-            np.iinfo(np.int64).max if updates is None else updates,
-            math.inf if self.time is None else self.time,
-            -math.inf if self.until_loss is None else self.until_loss,
-            loss_interval(self.objective),
-            self.time is not None,
-            grid,
-            *streams.key_of(self.seed),
-        )
+            learning_rate=self.learning_rate,
+            updates=np.iinfo(np.int64).max if updates is None else updates,
+            time=math.inf if self.time is None else self.time,
+            until_loss=-math.inf if self.until_loss is None else self.until_loss,
+            loss_interval=target.loss_interval, by_time=self.time is not None, log=self.trace,
+            grid=grid, k0=key[0], k1=key[1],
+        )  # fmt: skip
         blocks = min(self.runs, 8 * self.threads)
         edges = np.linspace(0, self.runs, blocks + 1).astype(int)
-        records = Records(
-            np.full((self.runs, grid.size), np.nan),
-            np.full((self.runs, grid.size), np.nan),
-            np.zeros(self.runs, np.int64),
-            np.zeros(self.runs),
-            np.zeros(self.runs, np.int64),
-            np.zeros((self.runs, len(self.machines.compute)), np.int64),
-            np.zeros(blocks),
-            np.zeros(1, np.bool_),
-        )
+        records = empty_records(self.runs, grid.size, len(self.machines.compute), blocks)
 
-        def work(block: int) -> NDArray[np.int64]:
-            first, last = int(edges[block]), int(edges[block + 1])
-            data = data_of(self.objective)  # with scratch of its own
-            return run_block(data, self.machines, plan, records, first, last, block)
+        def work(block: int) -> tuple[NDArray[np.int64], Floats]:
+            # Room for staleness and log is guessed; a block that needs more is run again, the same.
+            part = int(edges[block]), int(edges[block + 1]), block
+            staleness, rows = _STALENESS_ROOM, _LOG_ROOM if self.trace else 0
+            while True:
+                histogram = np.zeros(staleness, np.int64)
+                log = np.empty((rows, 7))
+                logged = loop(
+                    target.gradient, target.loss, target.numbers, np.empty(target.scratch),
+                    target.start, self.machines, self.rules, plan, records, histogram, log, part,
+                )  # fmt: skip
+                if not histogram[-1] and logged <= rows:
+                    return np.trim_zeros(histogram, "b"), log[:logged]
+                staleness *= 16 if histogram[-1] else 1
+                rows = max(rows, logged)
 
         with ThreadPoolExecutor(min(self.threads, blocks)) as pool, _bar(self) as bar:
             futures = [pool.submit(work, block) for block in range(blocks)]
@@ -234,11 +262,11 @@ class _Job:
             except BaseException:
                 records.stop[0] = True
                 raise
-            histograms = [future.result() for future in futures]
-        total = np.zeros(max(len(part) for part in histograms), np.int64)
-        for part in histograms:
+            parts = [future.result() for future in futures]
+        total = np.zeros(max(len(part) for part, _ in parts), np.int64)
+        for part, _ in parts:
             total[: len(part)] += part
-        return records, np.trim_zeros(total, "b")
+        return records, total, np.concatenate([log for _, log in parts])
 
 
 def _bar(job: _Job) -> Any:
@@ -257,107 +285,12 @@ def _bar(job: _Job) -> Any:
     return tqdm(total=job.runs, bar_format=layout)
 
 
-def machines_of(system: System, workers: int, start: str) -> Machines:
-    """Write the laws of a system as tables for the event loop.
-
-    Parameters
-    ----------
-    system : System
-        The machines.
-    workers : int
-        How many of them work.
-    start : {"together", "stationary"}
-        Whether first jobs are whole or already under way.
-
-    Returns
-    -------
-    Machines
-
-    Raises
-    ------
-    sdde.ArgumentError
-        If laws and workers disagree, or the start is not known for this system.
-    """
-    compute = _one_each(system.compute_laws(workers), workers)
-    own = system.communication_laws(workers)
-    links = None if own is None else _one_each(own, workers)
-    shared = system.communication if isinstance(system.communication, SharedLink) else None
-    update = None if system.update_time is None else as_law(system.update_time, "update_time")
-    stationary = start == "stationary"
-    if stationary and (shared is not None or update is not None):
+def _check_start(start: str, method: rule.Composed) -> None:
+    checks.choice("start", start, ("together", "stationary"))
+    waits = method.waiting != rule.Group() or getattr(method.admission, "stop", False)
+    if start == "stationary" and waits:
         raise checks.fail(
-            "start", start, "is not possible with a shared link or a server that needs time",
-            why="Workers then queue, and the long-run state of the queue has no simple law.",
+            "start", start, "is not possible with this method",
+            why="Where workers wait or stop, the long-run state has no simple law.",
             remedy='Use start = "together", and leave out the beginning of the records.',
         )  # fmt: skip
-    tables = _Tables()
-    none = (0, 0)
-    spans = np.array([tables.add(law) for law in compute])
-    link_spans = np.array([none if links is None else tables.add(links[w]) for w in range(workers)])
-    biased, link_biased = np.zeros_like(spans), np.zeros_like(spans)
-    share = np.ones(workers)
-    if stationary:
-        biased = np.array([tables.add_biased(law) for law in compute])
-        if links is not None:
-            link_biased = np.array([tables.add_biased(law) for law in links])
-            share = np.array(
-                [c.mean / (c.mean + u.mean) for c, u in zip(compute, links, strict=True)]
-            )
-    return Machines(
-        compute=spans, communication=link_spans,
-        link=np.array(none if shared is None else tables.add(as_law(shared.law, "law"))),
-        capacity=1 if shared is None else shared.capacity,
-        update=np.array(none if update is None else tables.add(update)), stationary=stationary,
-        biased_compute=biased, biased_communication=link_biased, compute_share=share,
-        tables=tables.joined(),
-    )  # fmt: skip
-
-
-def _one_each(laws: tuple[Law, ...], workers: int) -> tuple[Law, ...]:
-    return laws * workers if len(laws) == 1 else laws
-
-
-class _Tables:
-    """Quantile tables end to end, each law once."""
-
-    def __init__(self) -> None:
-        self._parts: list[Floats] = []
-        self._spans: dict[tuple[int, bool], tuple[int, int]] = {}
-        self._size = 0
-
-    def add(self, law: Law) -> tuple[int, int]:
-        """Return the span of a law's table."""
-        return self._span(law, law.table, biased=False)
-
-    def add_biased(self, law: Law) -> tuple[int, int]:
-        """Return the span of the law in which a value is met in proportion to its length."""
-        return self._span(law, lambda: _biased_table(law), biased=True)
-
-    def _span(self, law: Law, table: Any, *, biased: bool) -> tuple[int, int]:
-        name = (id(law), biased)
-        if name not in self._spans:
-            part = table()
-            self._parts.append(part)
-            self._spans[name] = (self._size, self._size + len(part))
-            self._size += len(part)
-        return self._spans[name]
-
-    def joined(self) -> Floats:
-        """Return all tables in one array."""
-        return np.concatenate(self._parts)
-
-
-def _biased_table(law: Law) -> Floats:
-    """Return the table of the law weighted by length, as weighted points.
-
-    The points are the quadrature nodes of the law: exact for constants and measurements, and for
-    smooth laws the uniform position within the job makes the residual time smooth again.
-    """
-    values, weights = law.nodes()
-    mass = values * weights
-    keep = mass > 0
-    if not keep.any():
-        return law.table()
-    cumulative = np.cumsum(mass[keep]) / mass[keep].sum()
-    cumulative[-1] = 1.0
-    return np.concatenate([[WEIGHTED, float(len(cumulative))], cumulative, values[keep]])

@@ -16,25 +16,26 @@ _TERMS = 8
 
 
 @njit(error_model="numpy", cache=True)
-def quantile(table: NDArray[np.float64], u: float) -> float:
-    """Return the `u`-quantile, 0 < u < 1, of the law behind `table`."""
-    kind = int(table[0])
+def quantile(table: NDArray[np.float64], u: float, first: int = 0) -> float:
+    """Return the `u`-quantile, 0 < u < 1, of the law behind `table`, which starts at `first`."""
+    kind = int(table[first])
     if kind == 0:
-        return table[1]
+        return table[first + 1]
     if kind == 1:
-        return table[1] - table[2] * math.log(1.0 - u)
-    size = int(table[1])
+        return table[first + 1] - table[first + 2] * math.log(1.0 - u)
+    size = int(table[first + 1])
+    first += 2
     if kind == 2:
-        return table[2 + min(int(u * size), size - 1)]
+        return table[first + min(int(u * size), size - 1)]
     if kind == 4:
         low, high = 0, size - 1
         while low < high:
             middle = (low + high) // 2
-            if table[2 + middle] < u:
+            if table[first + middle] < u:
                 low = middle + 1
             else:
                 high = middle
-        return table[2 + size + low]
+        return table[first + size + low]
     side = 0 if u < 0.5 else 1
     mantissa, exponent = math.frexp(u if side == 0 else 1.0 - u)
     if exponent == 0:  # exactly one half
@@ -43,7 +44,7 @@ def quantile(table: NDArray[np.float64], u: float) -> float:
     position = (2.0 * mantissa - 1.0) * size
     cell = min(int(position), size - 1)
     y = 2.0 * (position - cell) - 1.0
-    base = 2 + ((side * _LEVELS + level) * size + cell) * _TERMS
+    base = first + ((side * _LEVELS + level) * size + cell) * _TERMS
     value = table[base + _TERMS - 1]
     for i in range(_TERMS - 2, -1, -1):
         value = value * y + table[base + i]

@@ -1,0 +1,126 @@
+"""What the server does to one gradient: weigh it, clip it, correct it, join it to others. Compiled.
+
+The codes and parameters of the rules are those of `encoding`. Nothing here knows about time.
+"""
+
+import math
+
+from numba import njit
+
+from sdde.cluster import encoding as code
+
+_compile = njit(error_model="numpy", fastmath=False)
+
+
+@_compile
+def norm_squared(g):
+    """Return the squared Euclidean norm."""
+    total = 0.0
+    for i in range(g.shape[0]):
+        total += g[i] * g[i]
+    return total
+
+
+@_compile
+def distance_squared(x, reads, worker):
+    """Return the squared distance of the parameters from what a worker read."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += (x[i] - reads[worker, i]) ** 2
+    return total
+
+
+@_compile
+def clip(g, longest):
+    """Shorten a gradient to a norm if it is longer."""
+    total = norm_squared(g)
+    if total > longest * longest:
+        share = longest / math.sqrt(total)
+        for i in range(g.shape[0]):
+            g[i] *= share
+
+
+@_compile
+def compensate(g, x, reads, worker, strength, decay, squares):
+    """Add the first-order correction of a stale gradient, its outer square for the curvature."""
+    for i in range(g.shape[0]):
+        factor = strength
+        if decay >= 0.0:
+            mean = decay * squares[worker, i] + (1.0 - decay) * g[i] * g[i]
+            squares[worker, i] = mean
+            factor /= math.sqrt(mean + 1e-7)
+        g[i] += factor * g[i] * g[i] * (x[i] - reads[worker, i])
+
+
+@_compile
+def weight_of(rate, a, b, table, staleness):
+    """Return the weight that a rate rule gives to a staleness."""
+    late = float(staleness)
+    if rate == code.INVERSE:
+        return 1.0 / max(1.0, late)
+    if rate == code.ADAPTIVE:
+        return a / max(a, late)
+    if rate == code.CAPPED:
+        return 1.0 if late <= a else min(1.0, b / late)
+    if rate == code.POWER:
+        return (1.0 + late) ** (-a)
+    if rate == code.DECAY:
+        return math.exp(-a * late)
+    if rate == code.TABLE:
+        return table[min(staleness, table.shape[0] - 1)]
+    return 1.0
+
+
+@_compile
+def tail_weight(counts, amplitude, first, taken, staleness):
+    """Return the weight by the measured distribution of the staleness, 1 while it is measured.
+
+    Gradients from number `first` on are counted; the last of them turns the counts into mid-points
+    P(<) + P(=) / 2, in place.
+    """
+    last = counts.shape[0] - 1
+    if taken >= last:
+        return 1.0 + amplitude * (1.0 - 2.0 * counts[min(staleness, last)])
+    if taken >= first:
+        counts[staleness] += 1.0
+    if taken == last - 1:
+        total, below = counts.sum(), 0.0
+        for i in range(last + 1):
+            here = counts[i]
+            counts[i] = (below + 0.5 * here) / total
+            below += here
+    return 1.0
+
+
+@_compile
+def schedule_factor(schedule, power, offset, version):
+    """Return the factor of a learning-rate schedule at the update after `version` updates."""
+    k, first = float(version + offset), float(offset)
+    if schedule == code.POWER_LAW:
+        return (first / k) ** power
+    ratio = first * math.log(first) / (k * math.log(k))
+    if schedule == code.LOGLOG:
+        ratio *= math.log(math.log(first)) / math.log(math.log(k))
+    return ratio
+
+
+@_compile
+def is_balanced(size, members):
+    """Tell whether the harmonic mean of the workers' counts has reached size / workers."""
+    total = 0.0
+    for count in members:
+        if count == 0:
+            return False
+        total += 1.0 / count
+    return members.shape[0] * members.shape[0] >= size * total
+
+
+@_compile
+def join_balanced(out, sums, members):
+    """Put the sum over the workers of their mean gradients into `out`, and forget them."""
+    out[:] = 0.0
+    for w in range(members.shape[0]):
+        for i in range(out.shape[0]):
+            out[i] += sums[w, i] / members[w]
+            sums[w, i] = 0.0
+        members[w] = 0

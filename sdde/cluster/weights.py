@@ -1,0 +1,263 @@
+"""How much a gradient counts: weights by staleness, schedules, compensation. Plain values.
+
+The staleness of a gradient is the number of updates between its read and its use. A rate rule
+turns it, or the distance moved meanwhile, into a weight on the learning rate; a schedule lets the
+learning rate fall with time; a compensation changes the gradient itself. Nothing here computes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde import checks
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """Weight ``1 / max(1, staleness)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """Weight ``m / max(m, staleness)``.
+
+    Parameters
+    ----------
+    full : int or None
+        Staleness `m` up to which gradients count in full; None means the number of workers.
+
+    Examples
+    --------
+    >>> Adaptive(8).full
+    8
+    """
+
+    full: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.full is not None:
+            checks.integer("full", self.full, lowest=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """Full learning rate up to a staleness, beyond it at most ``1 / (4 smoothness staleness)``.
+
+    Parameters
+    ----------
+    smoothness : float
+        Largest curvature of the objective, > 0.
+    full : int or None
+        Staleness up to which gradients count in full; None means the number of workers.
+
+    Examples
+    --------
+    >>> Capped(10.0).smoothness
+    10.0
+    """
+
+    smoothness: float
+    full: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.positive("smoothness", self.smoothness, example=10.0)
+        if self.full is not None:
+            checks.integer("full", self.full, lowest=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Weight ``(1 + staleness) ** -power``.
+
+    Parameters
+    ----------
+    power : float
+        Exponent >= 0.
+
+    Examples
+    --------
+    >>> Power(0.5).power
+    0.5
+    """
+
+    power: float
+
+    def __post_init__(self) -> None:
+        checks.nonnegative("power", self.power, example=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    r"""Weight :math:`e^{-\beta\,\text{staleness}}`.
+
+    Parameters
+    ----------
+    rate : float or None
+        :math:`\beta` >= 0; None means :math:`\frac2t\log(1+\frac t2)` with `t` one more than the
+        number of workers.
+
+    Examples
+    --------
+    >>> Decay(0.1).rate
+    0.1
+    """
+
+    rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None:
+            checks.nonnegative("rate", self.rate, example=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    r"""Weight :math:`1 + A(1 - 2F)`, with `F` the mid-point distribution of the measured staleness.
+
+    The run itself is measured: the staleness of its first gradients gives :math:`F(\tau) =
+    P(<\tau) + \tfrac12 P(\tau)`; until then the weight is 1. The mid-point keeps the mean weight
+    at 1.
+
+    Parameters
+    ----------
+    amplitude : float
+        `A` in [0, 1].
+    window : tuple of int
+        Gradients per worker between which staleness is measured.
+
+    Examples
+    --------
+    >>> Tail(1.0).window
+    (10, 15)
+    """
+
+    amplitude: float = 1.0
+    window: tuple[int, int] = field(default=(10, 15), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if checks.nonnegative("amplitude", self.amplitude, example=1.0) > 1.0:
+            raise checks.fail(
+                "amplitude", self.amplitude, "is above 1",
+                why="The stalest gradients would be followed uphill.",
+                remedy="For example amplitude = 1.0.",
+            )  # fmt: skip
+        if not isinstance(self.window, tuple) or len(self.window) != 2:
+            raise checks.fail("window", self.window, "is not a pair", remedy="window = (10, 15)")
+        first = checks.integer("window[0]", self.window[0], lowest=0)
+        checks.integer("window[1]", self.window[1], lowest=first + 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Weights by staleness, the last one also for everything staler.
+
+    Parameters
+    ----------
+    weights : array (staleness,)
+        Weight of a gradient of staleness 0, 1, 2, ...; >= 0.
+
+    Examples
+    --------
+    >>> Table([1.0, 0.5, 0.0]).weights.tolist()
+    [1.0, 0.5, 0.0]
+    """
+
+    weights: Any
+
+    def __post_init__(self) -> None:
+        weights: NDArray[np.float64] = checks.vector("weights", self.weights)
+        if (weights < 0).any():
+            raise checks.fail("weights", self.weights, "holds a negative weight")
+        weights.setflags(write=False)
+        object.__setattr__(self, "weights", weights)
+
+
+@dataclass(frozen=True, slots=True)
+class InverseDistance:
+    """Learning rate ``min(learning_rate, constant / distance**2)``, the distance moved since the
+    read.
+
+    Parameters
+    ----------
+    constant : float
+        > 0, in parameter units squared.
+
+    Examples
+    --------
+    >>> InverseDistance(0.01).constant
+    0.01
+    """
+
+    constant: float
+
+    def __post_init__(self) -> None:
+        checks.positive("constant", self.constant, example=0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Learning rate that falls with the number `k` of the update, from 1 at the first.
+
+    ``"power"``: ``(k / first) ** -power``; ``"log"``: like ``1 / (k log k)``; ``"loglog"``: like
+    ``1 / (k log k log log k)``; with `k` counted from `first`.
+
+    Parameters
+    ----------
+    kind : {"power", "log", "loglog"}
+        How it falls.
+    power : float
+        Exponent of ``"power"``, > 0.
+    first : int
+        Number given to the first update; at least 1, 2 or 16 for the three kinds.
+
+    Examples
+    --------
+    >>> Schedule("power").first
+    1
+    """
+
+    kind: str
+    power: float = field(default=1.0, kw_only=True)
+    first: int | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        lowest = {"power": 1, "log": 2, "loglog": 16}
+        checks.choice("kind", self.kind, lowest)
+        checks.positive("power", self.power)
+        if self.first is None:
+            object.__setattr__(self, "first", lowest[self.kind])
+        checks.integer("first", self.first, lowest=lowest[self.kind])
+
+
+@dataclass(frozen=True, slots=True)
+class Compensation:
+    r"""Correct a stale gradient `g` by :math:`\lambda\,g\odot g\odot(x - x_{\text{read}})`.
+
+    The outer product of the gradient stands for the curvature between the read and now.
+
+    Parameters
+    ----------
+    strength : float
+        :math:`\lambda_0` >= 0.
+    decay : float or None
+        None: :math:`\lambda = \lambda_0`. A number `m` in [0, 1): :math:`\lambda =
+        \lambda_0/\sqrt{M + 10^{-7}}` with the running mean square :math:`M \leftarrow mM +
+        (1-m)\,g\odot g` of each worker's gradients, updated before use.
+
+    Examples
+    --------
+    >>> Compensation(2.0, decay=0.95).decay
+    0.95
+    """
+
+    strength: float
+    decay: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.nonnegative("strength", self.strength, example=2.0)
+        if self.decay is not None and checks.nonnegative("decay", self.decay, example=0.95) >= 1:
+            raise checks.fail("decay", self.decay, "is not below 1", remedy="decay = 0.95")
+
+
+Rate = Inverse | Adaptive | Capped | Power | Decay | Tail | Table | InverseDistance
