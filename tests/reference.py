@@ -86,8 +86,8 @@ def euler_maruyama(
             new = [x[i] + f[i] * dt for i in range(dim)]
         else:
             g = diffusion(t, x, delayed, *args)
-            w = [math.sqrt(dt) * z[n, i if channels > 1 else 0] for i in range(dim)]
-            new = [x[i] + (f[i] * dt + g[i] * w[i]) for i in range(dim)]
+            w = [g[i] * math.sqrt(dt) * z[n, i if channels > 1 else 0] for i in range(dim)]
+            new = [x[i] + (f[i] * dt + w[i]) for i in range(dim)]
         total = [0.0] * dim
         while arrivals and min(upcoming) <= end:
             s = min(upcoming)

@@ -21,6 +21,7 @@ from sdde.engine.fingerprint import Unhashable, fingerprint
 from sdde.engine.kernels import driver, elementary, trigonometric
 from sdde.engine.kernels.quantile import quantile
 from sdde.engine.kernels.reading import state_at
+from sdde.engine.kernels.widening import use_widest_vectors
 from sdde.engine.methods import Method
 from sdde.engine.template import NO_DELAYS_DRAWN, JumpLayout, Layout, Parameter, chunk_source
 from sdde.engine.tracing.operations import OPERATIONS
@@ -58,26 +59,35 @@ def compile_model(
     """Return the chunk of `problem` for blocks of `width` paths, compiling it if it is new."""
     layout, parameters = describe(problem, state_shape, method, width)
     functions = _functions(problem)
-    expressions = _expressions(problem, state_shape)
-    source = chunk_source(layout, expressions)
-    called = {name: functions[name] for name, read in expressions.items() if read is None}
-    key = _key(source, called)
     with _lock:
-        if key is None:  # an object whose content cannot be seen: known by its identity alone
-            known = (source, *called.values())
-        else:
-            known = (key,)
+        try:
+            # Whole numbers may be part of the text: indices, exponents, switches.
+            whole = [arg for arg in problem.args if np.asarray(arg).dtype.kind != "f"]
+            known: tuple[Any, ...] = (fingerprint(functions, whole), layout)
+        except Unhashable:  # content that cannot be seen may change: the text decides
+            known = (*functions.values(), _source(problem, layout))
         if known not in _models:
-            _models[known] = _compile(source, called, key)
+            _models[known] = _compile(problem, layout, functions)
         return Model(_models[known], layout, parameters)
 
 
 def compiled_driver() -> Any:
     """Return the driver, compiled once for each version of the engine."""
-    key = storage.key_of(b"driver")
+    return _own(driver.drive, driver.DRIVE)
+
+
+def compiled_noise(width: int) -> Any:
+    """Return the function that fills the noise of blocks of `width` paths."""
+    function = driver.noise_of_steps if width == 1 else driver.noise_of_paths
+    return _own(function, driver.NOISE_FILL)
+
+
+def _own(function: FunctionType, signature: Any) -> Any:
+    """Compile a function of the engine itself."""
+    key = storage.key_of(function.__name__.encode())
     with _lock:
         if (key,) not in _models:
-            _models[(key,)] = storage.compiled(driver.drive, driver.DRIVE, key)
+            _models[(key,)] = storage.compiled(function, signature, key)
         return _models[(key,)]
 
 
@@ -133,9 +143,9 @@ def _functions(problem: Problem) -> dict[str, Callable[..., Any]]:
     return functions
 
 
-def _expressions(problem: Problem, state_shape: tuple[int, ...]) -> dict[str, Expressions | None]:
+def _expressions(problem: Problem, layout: Layout) -> dict[str, Expressions | None]:
     """Read each function as expressions; None where it must be called: it branches or is long."""
-    own = len(problem.delays)
+    own, state_shape = len(problem.delays), () if layout.scalar else (layout.dim,)
     result = {"drift": _read(problem, problem.drift, "drift", state_shape, own)}
     if callable(problem.diffusion):
         result["diffusion"] = _read(problem, problem.diffusion, "diffusion", state_shape, own)
@@ -170,18 +180,25 @@ def _read(
     return read if len(read.nodes) <= _LONGEST_LINE else None
 
 
-def _key(source: str, called: dict[str, Callable[..., Any]]) -> str | None:
+def _source(problem: Problem, layout: Layout) -> str:
+    return chunk_source(layout, _expressions(problem, layout))
+
+
+def _compile(problem: Problem, layout: Layout, functions: dict[str, Callable[..., Any]]) -> Any:
+    expressions = _expressions(problem, layout)
+    source = chunk_source(layout, expressions)
+    called = {name: functions[name] for name, read in expressions.items() if read is None}
     try:
-        return storage.key_of(source.encode(), fingerprint(called))
+        key = storage.key_of(source.encode(), fingerprint(called))
     except Unhashable:
-        return None
-
-
-def _compile(source: str, called: dict[str, Callable[..., Any]], key: str | None) -> Any:
+        key = None
+    if key is not None and (key,) in _models:
+        return _models[(key,)]
     space: dict[str, Any] = {
         "__name__": __name__,
         "np": np,
         "state_at": state_at,
+        "use_widest_vectors": use_widest_vectors,
         "quantile": quantile,
         "uniform": streams.uniform,
         "exponential": streams.exponential,
@@ -194,9 +211,12 @@ def _compile(source: str, called: dict[str, Callable[..., Any]], key: str | None
     space |= {name: _lowered(name, function) for name, function in called.items()}
     exec(compile(source, "<chunk>", "exec"), space)
     try:
-        return storage.compiled(space["chunk"], driver.CHUNK, key)
+        chunk = storage.compiled(space["chunk"], driver.CHUNK, key)
     except numba.core.errors.NumbaError as error:
         raise CompileError(f"{', '.join(called)} could not be compiled: {error}") from None
+    if key is not None:
+        _models[(key,)] = chunk
+    return chunk
 
 
 def _lowered(name: str, function: Callable[..., Any]) -> Any:

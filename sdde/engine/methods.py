@@ -11,7 +11,7 @@ from types import MappingProxyType
 from sdde import checks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Method:
     """A time-stepping scheme.
 

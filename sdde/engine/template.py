@@ -92,11 +92,17 @@ class ChunkWriter:
         self.top = Text()  # runs once in a chunk
         self.step = Text()  # runs once in a step
         self.lane = Text()  # runs for each path
-        self.top.depth, self.step.depth, self.lane.depth = 1, 2, 3
+        stepped = [expressions[name] for name in ("drift", "diffusion") if name in expressions]
+        self.all_read = None not in stepped
+        # One path without jumps stays in registers from step to step.
+        self.is_single = layout.width == 1 and self.all_read and not layout.jumps
+        self.top.depth, self.step.depth, self.lane.depth = 1, 2, 2 if self.is_single else 3
         self.more = "".join(f", a{i}" for i in range(len(layout.parameters)))
 
     def column(self, component: int | str) -> str:
         """Return the text of a component's column for lane l."""
+        if self.is_single:
+            return str(component)
         if isinstance(component, int):
             return f"{component * self.layout.width} + l" if component else "l"
         return f"{component} * {self.layout.width} + l"
@@ -113,9 +119,13 @@ class ChunkWriter:
             self.top.add(*(f"b{i} = p[{layout.additive + i}]" for i in range(layout.dim)))
         elif layout.channels:
             coefficients = self._write_function("diffusion", values)
-        for i in range(layout.dim):
-            new = self._new_value(f"x{i}", drift[i], coefficients[i], i)
-            self.lane.add(f"y_row[{self.column(i)}] = {new}")
+        new = [self._new_value(f"x{i}", drift[i], coefficients[i], i) for i in range(layout.dim)]
+        if self.is_single:
+            self.lane.add(*(f"y{i} = {value}" for i, value in enumerate(new)))
+            self.lane.add(*(f"x{i} = y{i}" for i in range(layout.dim)))
+            self.lane.add(*(f"y_row[{i}] = x{i}" for i in range(layout.dim)))
+        else:
+            self.lane.add(*(f"y_row[{self.column(i)}] = {value}" for i, value in enumerate(new)))
         return self._assemble(arrivals)
 
     def _new_value(self, x: str, drift: str, coefficient: str, i: int) -> str:
@@ -123,7 +133,7 @@ class ChunkWriter:
         if layout.channels == 0:
             return layout.method.plain_step.format(x=x, drift=drift)
         normal = f"z_row[{self.column(i if layout.channels > 1 else 0)}]"
-        noise = f"{coefficient} * (root * {normal})"
+        noise = f"({coefficient} * root) * {normal}"
         return layout.method.step.format(x=x, drift=drift, noise=noise)
 
     def _write_parameters(self) -> None:
@@ -147,7 +157,10 @@ class ChunkWriter:
     def _write_reads(self) -> tuple[list[str], list[list[str]]]:
         """Read the present state and the states at the delays; return their names."""
         layout = self.layout
-        self.lane.add(*(f"x{i} = x_row[{self.column(i)}]" for i in range(layout.dim)))
+        if self.is_single:
+            self.top.add(*(f"x{i} = ring[now, {i}]" for i in range(layout.dim)))
+        else:
+            self.lane.add(*(f"x{i} = x_row[{self.column(i)}]" for i in range(layout.dim)))
         for j in range(layout.delays):
             self.top.add(f"newer{j} = now - lags[{j}]", f"if newer{j} < 0: newer{j} += slots")
             self.top.add(f"older{j} = newer{j} - 1", f"if older{j} < 0: older{j} += slots")
@@ -193,16 +206,19 @@ class ChunkWriter:
         layout, text = self.layout, Text()
         text.add(f"def chunk({_ARGUMENTS}):")
         text.depth = 1
-        text.add("slots = ring.shape[0]")
+        text.add("use_widest_vectors()", "slots = ring.shape[0]")
         text.lines += self.top.lines
         text.add("for g in range(steps):")
         text.depth = 2
         text.add("t = t0 + (n + g) * dt", "after = now + 1", "if after == slots: after = 0")
-        text.add("x_row = ring[now]", "y_row = ring[after]")
+        text.add(
+            "y_row = ring[after]" if self.is_single else "x_row, y_row = ring[now], ring[after]"
+        )
         if layout.channels:
             text.add("z_row = z[g]")
         text.lines += self.step.lines
-        text.add("for l in range(lanes):")
+        if not self.is_single:
+            text.add(f"for l in range({layout.width if self.all_read else 'lanes'}):")
         text.lines += self.lane.lines
         text.lines += arrivals.splitlines()
         for j in range(layout.delays):

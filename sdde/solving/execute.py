@@ -36,7 +36,7 @@ def cut(paths: int, width: int, steps: int, threads: int) -> list[tuple[int, int
 
 
 def run_jobs(
-    jobs: list[tuple[int, int]], run: Callable[[int, int], None], *,
+    jobs: list[tuple[int, int]], run: Callable[[int, int], None], *, steps: int,
     threads: int, stop: NDArray[np.int64], progress: Progress,
 ) -> bool:  # fmt: skip
     """Run all jobs and return True, or False after Ctrl-C.
@@ -47,6 +47,8 @@ def run_jobs(
         First path and end of each.
     run : callable
         Runs one job.
+    steps : int
+        Steps of each path.
     threads : int
         How many at a time.
     stop : array of one int
@@ -55,6 +57,9 @@ def run_jobs(
         True shows a bar; a callable receives finished and all paths.
     """
     total = jobs[-1][1]
+    if len(jobs) == 1 and total * steps <= _JOB and not progress:
+        run(*jobs[0])  # over before anyone could interrupt
+        return True
     report, close = _reporter(progress, total)
     finished = 0
     with ThreadPoolExecutor(min(threads, len(jobs))) as pool:

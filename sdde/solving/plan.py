@@ -65,7 +65,9 @@ def plan(problem: Problem, t0: float, t1: float, dt: float) -> Plan:
     _check_history(problem, t0, longest)
     past = _past(problem, t0, dt, 1 + max(reach, drawn), math.prod(shape))
     delayed = [problem.past.at(np.array([t0 - delay]))[0, 0] for delay in problem.delays]
-    try_functions(problem, t0, np.array(past[0, 0]), np.array(delayed).reshape(len(delayed), *shape))
+    try_functions(
+        problem, t0, np.array(past[0, 0]), np.array(delayed).reshape(len(delayed), *shape)
+    )
     tables = [law.table() for jump in problem.jumps for law in jump.laws]
     return Plan(
         state_shape=shape,

@@ -7,6 +7,7 @@ computed.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,50 @@ def steps_between(start: float, end: float, dt: float) -> tuple[int, float]:
     return whole, ratio - whole
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class SavePlan:
-    """Times to keep, with the grid index at or before each and the share of a step beyond it."""
+@dataclass(eq=False)
+class SavedTimes:
+    """Times to keep, and where they lie on the grid.
 
-    t: Floats
-    steps: NDArray[np.int64]
+    Attributes
+    ----------
+    t0, t1, dt : float
+        The grid.
+    spans : array of int, shape (spans, 3)
+        Grid indices ``step, step + every, ...``, `count` of them, as rows (step, every, count).
+    shares : array, shape (spans,)
+        The share of a step by which the times of a span lie beyond their grid indices.
+    listed : array or None
+        The times as the user listed them.
+    """
+
+    t0: float
+    t1: float
+    dt: float
+    spans: NDArray[np.int64]
     shares: Floats
+    listed: Floats | None = None
+
+    @classmethod
+    def of(cls, t: Floats, t0: float, t1: float, dt: float) -> "SavedTimes":
+        """Return times that are known, their places on the grid left out."""
+        return cls(t0, t1, dt, np.empty((0, 3), dtype=np.int64), np.empty(0), t)
+
+    def __len__(self) -> int:
+        return int(self.spans[:, 2].sum()) if self.listed is None else len(self.listed)
+
+    @cached_property
+    def t(self) -> Floats:
+        """The times; made when first asked for, since a long run may keep millions."""
+        if self.listed is not None:
+            return self.listed
+        steps = [np.arange(start, start + every * n, every) for start, every, n in self.spans]
+        times = np.concatenate(steps) * self.dt
+        times += self.t0
+        times[-1] = self.t1
+        return times
 
 
-def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavePlan:
+def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavedTimes:
     """Turn the argument `save` of `solve` into times on [t0, t1]."""
     if isinstance(save, str):
         checks.choice("save", save, ("all", "final"))
@@ -68,20 +103,17 @@ def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavePlan:
     return _listed(times, t0, t1, dt)
 
 
-def _grid(t0: float, t1: float, dt: float, every: int) -> SavePlan:
+def _grid(t0: float, t1: float, dt: float, every: int) -> SavedTimes:
     """Every n-th grid time from t0, and t1."""
     last, beyond = steps_between(t0, t1, dt)
-    steps = np.arange(0, last + 1, every)
-    t, shares = t0 + steps.astype(np.float64) * dt, np.zeros(len(steps))
-    if beyond or steps[-1] != last:
-        t, steps = np.append(t, t1), np.append(steps, last)
-        shares = np.append(shares, beyond)
-    else:
-        t[-1] = t1
-    return SavePlan(t, steps.astype(np.int64), shares)
+    spans, shares = [(0, every, last // every + 1)], [0.0]
+    if beyond > 0.0 or last % every > 0:
+        spans.append((last, 1, 1))
+        shares.append(beyond)
+    return SavedTimes(t0, t1, dt, np.array(spans, dtype=np.int64), np.array(shares))
 
 
-def _listed(times: Floats, t0: float, t1: float, dt: float) -> SavePlan:
+def _listed(times: Floats, t0: float, t1: float, dt: float) -> SavedTimes:
     places = [steps_between(t0, float(t), dt) for t in times]
-    steps = np.array([place[0] for place in places], dtype=np.int64)
-    return SavePlan(times, steps, np.array([place[1] for place in places]))
+    spans = np.array([(step, 1, 1) for step, _ in places], dtype=np.int64)
+    return SavedTimes(t0, t1, dt, spans, np.array([share for _, share in places]), times)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sdde import checks
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError
+from sdde.solving.saving import SavedTimes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,8 @@ class Solution:
     ----------
     t : array, shape (times,)
         The saved times.
+    times : SavedTimes
+        The same as places on the grid.
     x : array, shape (paths, times, *state_shape)
         The states; nan where a path had diverged or was not computed.
     status : array of str, shape (paths,)
@@ -65,7 +68,7 @@ class Solution:
     array([0.])
     """
 
-    t: Floats
+    times: SavedTimes
     x: Floats
     status: NDArray[np.str_]
     end_time: Floats
@@ -74,6 +77,11 @@ class Solution:
     dt: float
     method: str
     seed: int
+
+    @property
+    def t(self) -> Floats:
+        """The saved times, shape ``(times,)``."""
+        return self.times.t
 
     @property
     def paths(self) -> int:
@@ -275,7 +283,10 @@ class Solution:
         """
         from sdde.solving.files import load
 
-        return cls(problem=None, **load(path))
+        fields = load(path)
+        t0, t1 = fields["t_span"]
+        times = SavedTimes.of(fields.pop("t"), t0, t1, fields["dt"])
+        return cls(problem=None, times=times, **fields)
 
     def __repr__(self) -> str:
         counts = Counter(self.status.tolist())
@@ -284,7 +295,7 @@ class Solution:
         first, last = self.t[0], self.t[-1]
         lines = (
             f"Solution: {self.paths} path{'s' * (self.paths != 1)} of {kind} equation",
-            f"  t       {len(self.t)} times from {first:g} to {last:g}, dt = {self.dt:g}",
+            f"  t       {len(self.times)} times from {first:g} to {last:g}, dt = {self.dt:g}",
             f"  x       shape {self.x.shape}, {self.x.nbytes / 1e6:.3g} MB",
             f"  status  {states}",
             f"  method  {self.method}, seed {self.seed}",

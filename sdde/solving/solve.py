@@ -12,21 +12,23 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.engine import streams
-from sdde.engine.compile import compile_model, compiled_driver
+from sdde.engine.compile import compile_model, compiled_driver, compiled_noise
 from sdde.engine.kernels import driver
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.execute import Progress, available_threads, cut, run_jobs
 from sdde.solving.plan import Plan, plan
-from sdde.solving.saving import SavePlan, plan_saves
+from sdde.solving.saving import SavedTimes, plan_saves
 from sdde.solving.solution import LIMIT, Solution
 
 Floats = NDArray[np.float64]
 _STATUS = {driver.DONE: "done", driver.DIVERGED: "diverged", driver.INTERRUPTED: "interrupted"}
 _NOT_BEGUN = -1
 _WIDTH = 64  # lanes of a block: enough to fill vector registers, few enough for the cache
+_FEW = 8  # lanes of a block when there are few paths
 _GROUP = 32  # steps of noise made at a time
+_LONG_GROUP = 512  # the same for a single path
 
 
 def solve(
@@ -119,11 +121,11 @@ def solve(
     saves = plan_saves(save, t0, t1, step)
     layout = plan(problem, t0, t1, step)
     seed = streams.seed_of(rng)
-    x = _allocate(count, len(saves.t), layout.past.shape[2])
+    x = _allocate(count, len(saves), layout.past.shape[2])
     run = _Run(problem, layout, saves, (t0, t1, step), seed, x)
     run.start(scheme, most, progress)
     solution = Solution(
-        problem=problem, t=saves.t, x=x.reshape(count, len(saves.t), *layout.state_shape),
+        problem=problem, times=saves, x=x.reshape(count, len(saves), *layout.state_shape),
         status=run.status(), end_time=run.ended, t_span=(t0, t1), dt=step, method=scheme.name,
         seed=seed,
     )  # fmt: skip
@@ -143,11 +145,18 @@ def _allocate(paths: int, times: int, dim: int) -> Floats:
         ) from None
 
 
+def _width(paths: int) -> int:
+    """Return how many paths to compute side by side."""
+    if paths == 1:
+        return 1
+    return _FEW if paths < _WIDTH // 2 else _WIDTH
+
+
 class _Run:
     """Arrays that the compiled code fills, and the call that fills them."""
 
     def __init__(
-        self, problem: Problem, plan: Plan, saves: SavePlan,
+        self, problem: Problem, plan: Plan, saves: SavedTimes,
         times: tuple[float, float, float], seed: int, x: Floats,
     ) -> None:  # fmt: skip
         self.problem, self.plan, self.saves, self.times, self.x = problem, plan, saves, times, x
@@ -159,21 +168,22 @@ class _Run:
 
     def start(self, method: Method, threads: int, progress: Progress) -> None:
         """Compile, and run all paths or as many as Ctrl-C lets."""
-        plan, saves, width = self.plan, self.saves, 1 if len(self.x) == 1 else _WIDTH
+        plan, saves, width = self.plan, self.saves, _width(len(self.x))
         model = compile_model(self.problem, plan.state_shape, method, width)
-        drive = compiled_driver()
-        slots = max(plan.deepest + 3, _GROUP + 2)
+        drive, noise = compiled_driver(), compiled_noise(width)
+        group = _LONG_GROUP if width == 1 else _GROUP
+        slots = max(plan.deepest + 3, group + 2)
 
         def run(first: int, last: int) -> None:
             drive(
-                model.chunk, first, last, width, _GROUP, slots, model.layout.channels,
+                model.chunk, noise, first, last, width, group, slots, model.layout.channels,
                 plan.n_steps, *self.times, LIMIT, plan.delays, plan.lags, plan.shares,
                 model.parameters, plan.past, self.keys, plan.rates, plan.tables, plan.starts,
-                saves.steps, saves.shares, self.x, self.codes, self.ended, self.stop, self.flags,
+                saves.spans, saves.shares, self.x, self.codes, self.ended, self.stop, self.flags,
             )  # fmt: skip
 
         jobs = cut(len(self.x), width, plan.n_steps, threads)
-        run_jobs(jobs, run, threads=threads, stop=self.stop, progress=progress)
+        run_jobs(jobs, run, steps=plan.n_steps, threads=threads, stop=self.stop, progress=progress)
         self._require_bounded_rates()
         never = self.codes == _NOT_BEGUN
         self.x[never], self.codes[never] = np.nan, driver.INTERRUPTED

@@ -178,7 +178,7 @@ def test_new_parameters_delays_and_time_steps_do_not_recompile(monkeypatch):
         lambda t, x, d, a, b: -a * d[0] + b[1], 0.3, delays=1.0, history=1.0,
         args=(0.5, np.array([1.0, 2.0])),
     )  # fmt: skip
-    sdde.solve(problem, (0.0, 1.0), dt=0.1, paths=2, rng=1)
+    sdde.solve(problem, (0.0, 1.0), dt=0.1, paths=100, rng=1)
 
     def refuse(*_):
         raise AssertionError

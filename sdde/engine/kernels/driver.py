@@ -2,8 +2,9 @@
 
 One block holds `width` neighbouring paths. Its grid states go round in `ring`, which is deep enough
 for the longest delay and for all the rows of one chunk, so chunks end where the noise buffer ends
-and nowhere else: what is saved cannot change a path. A state that leaves the bounds becomes nan,
-which nothing heals. The driver is compiled once; which model it runs is a function pointer.
+and nowhere else: what is saved cannot change a path. Every 32 steps a path beyond the bounds turns
+to nan, which nothing heals. The driver is compiled once; the model it runs and the noise are
+function pointers.
 """
 
 import math
@@ -11,9 +12,11 @@ import math
 import numpy as np
 from numba import float64, int8, int64, njit, types, uint64, void
 
-from sdde.engine.streams import ARRIVALS, NOISE, exponential, normal_pair
+from sdde.engine.kernels.normals import fill, fill_steps
+from sdde.engine.streams import ARRIVALS, NOISE, exponential
 
 DONE, DIVERGED, INTERRUPTED = 0, 1, 2
+WATCH = 32  # steps between looks for divergence, a divisor of every group of steps
 
 _F1, _F2, _F3 = float64[::1], float64[:, ::1], float64[:, :, ::1]
 _I1, _I2 = int64[::1], int64[:, ::1]
@@ -25,139 +28,198 @@ CHUNK = void(
     _F1, _I1, _F1, _F1, uint64[::1], _F2, _I2, _F1, _F1, _I1, _I1,
 )  # fmt: skip
 
-# chunk | first, last, width, group, slots, channels, n_steps | t0, t1, dt, limit |
-# delays, lags, shares, p, past | keys, rates, tables, starts | save_steps, save_shares, out, codes,
-# ended | stop, flags
+# z | n, first, channels, k0, k1
+NOISE_FILL = void(_F2, int64, int64, int64, uint64, uint64)
+
+# chunk, noise | first, last, width, group, slots, channels, n_steps | t0, t1, dt, limit |
+# delays, lags, shares, p, past | keys, rates, tables, starts |
+# save_spans, save_shares, out, codes, ended | stop, flags
 DRIVE = void(
-    types.FunctionType(CHUNK), int64, int64, int64, int64, int64, int64, int64,
+    types.FunctionType(CHUNK), types.FunctionType(NOISE_FILL),
+    int64, int64, int64, int64, int64, int64, int64,
     float64, float64, float64, float64, _F1, _I1, _F1, _F1, _F3, uint64[::1], _F1, _F1, _I1,
-    _I1, _F1, _F3, int8[::1], _F1, _I1, _I1,
+    _I2, _F1, _F3, int8[::1], _F1, _I1, _I1,
 )  # fmt: skip
 
-_inline = njit(error_model="numpy", fastmath=False)
+_inline = njit(error_model="numpy", fastmath=False, forceinline=True)
 
 
 @_inline
-def _fill(z, n, first, lanes, width, channels, keys):
-    """Write the normals from the even step `n` on: row g, column channel * width + lane."""
-    for g in range(0, len(z), 2):
-        for channel in range(channels):
-            for lane in range(lanes):
-                a, b = normal_pair(keys[0], keys[1], first + lane, (n + g) // 2, channel, NOISE)
-                z[g, channel * width + lane] = a
-                z[g + 1, channel * width + lane] = b
+def _aligned(rows, columns):
+    """Return zeros that begin at a whole number of 64 bytes, as vectors like it."""
+    raw = np.zeros(rows * columns + 8)
+    skip = (-(raw.ctypes.data // 8)) % 8
+    return raw[skip : skip + rows * columns].reshape((rows, columns))
 
 
 @_inline
-def _begin(ring, past, lags, first, lanes, width):
+def _begin(ring, past, lags, first, width):
     """Put the start and the states that fixed delays reach back to into the ring."""
     histories, known, dim = past.shape
     deepest = 0
     for lag in lags:
         deepest = max(deepest, lag + 1)
     for r in range(min(deepest + 1, len(ring))):
-        row = ring[-r]
+        row = ring[len(ring) - r if r > 0 else 0]
         for i in range(dim):
-            for lane in range(lanes):
-                row[i * width + lane] = past[(first + lane) % histories, min(r, known - 1), i]
+            row[i * width : (i + 1) * width] = past[0, min(r, known - 1), i]
+            if histories > 1:
+                for lane in range(width):
+                    own = (first + lane) % histories
+                    row[i * width + lane] = past[own, min(r, known - 1), i]
 
 
 @_inline
-def _leaves(row, dim, lanes, width, limit):
-    """Return whether some state in a row is nan or beyond `limit`."""
-    bad = 0
-    for i in range(dim):
-        for lane in range(lanes):
-            bad += not abs(row[i * width + lane]) <= limit
-    return bad > 0
+def _watch(ring, now, n, steps, dim, width, limit, ended_at):
+    """Look for lanes that have left the bounds, each time `WATCH` steps are done and at the end.
+
+    Their states turn to nan from the first step beyond the bounds; `ended_at` notes that step.
+    """
+    slots, columns = ring.shape
+    for start in range(0, steps, WATCH):
+        count = min(WATCH, steps - start)
+        row = now + start + count
+        row -= slots if row >= slots else 0
+        bad = 0
+        for k in range(columns):
+            bad += not abs(ring[row, k]) <= limit
+        if bad > 0:
+            first_row = now + start + 1
+            _end_lanes(ring, first_row, n + start + 1, count, dim, width, limit, ended_at)
 
 
 @_inline
-def _end_lanes(ring, now, n, steps, dim, lanes, width, limit, ended_at):
-    """Turn the states of lanes that left the bounds into nan from then on, and note the step."""
+def _end_lanes(ring, row, n, count, dim, width, limit, ended_at):
+    """End the lanes that are out of bounds in the last of `count` rows, the first for index `n`."""
     slots = len(ring)
-    for g in range(1, steps + 1):
-        row = ring[(now + g) % slots]
-        for lane in range(lanes):
-            bad = ended_at[lane] >= 0
+    last = ring[(row + count - 1) % slots]
+    for lane in range(width):
+        ends = False
+        for i in range(dim):
+            ends |= not abs(last[i * width + lane]) <= limit
+        beyond = ended_at[lane] >= 0
+        for g in range(count if ends else 0):
+            states = ring[(row + g) % slots]
             for i in range(dim):
-                bad |= not abs(row[i * width + lane]) <= limit
-            if bad:
+                beyond |= not abs(states[i * width + lane]) <= limit
+            if beyond:
                 if ended_at[lane] < 0:
                     ended_at[lane] = n + g
                 for i in range(dim):
-                    row[i * width + lane] = math.nan
+                    states[i * width + lane] = math.nan
 
 
 @_inline
-def _save(ring, now, n, step, share, dim, lanes, width, out, first, column):
-    """Keep the states at a grid index `step` <= `n`, or a share of the step beyond it."""
-    slots = len(ring)
-    before = now - (n - step)
-    if before < 0:
-        before += slots
-    after = before + 1 if before + 1 < slots else 0
+def _save_rows(ring, row, count, lanes, width, out, first, column):
+    """Keep `count` rows of the ring that follow one another, as columns of `out`."""
+    dim = out.shape[2]
+    for lane in range(lanes):
+        kept = out[first + lane]
+        for i in range(dim):
+            source = i * width + lane
+            for k in range(count):
+                kept[column + k, i] = ring[row + k, source]
+
+
+@_inline
+def _save_between(ring, row, share, lanes, width, out, first, column):
+    """Keep the states a share of a step after a row of the ring."""
+    dim = out.shape[2]
+    after = row + 1 if row + 1 < len(ring) else 0
     for lane in range(lanes):
         for i in range(dim):
-            value = ring[before, i * width + lane]
-            if share > 0.0:
-                value = value + share * (ring[after, i * width + lane] - value)
+            value = ring[row, i * width + lane]
+            value = value + share * (ring[after, i * width + lane] - value)
             out[first + lane, column, i] = value
 
 
+@_inline
+def _save(ring, now, n, lanes, width, saves, out, first, place):
+    """Keep what is known at grid index `n` from a place (span, index in it, column) on.
+
+    Return the next place. Span (step, every, count) stands for the grid indices step,
+    step + every, ...; with a share they are read that share of a step later.
+    """
+    spans, shares = saves
+    span, index, column = place
+    slots = len(ring)
+    while span < len(spans):
+        step, every, count = spans[span]
+        share = shares[span]
+        step += index * every
+        if step + (share > 0.0) > n:
+            break
+        row = now - (n - step)
+        if row < 0:
+            row += slots
+        kept = 1
+        if share > 0.0:
+            _save_between(ring, row, share, lanes, width, out, first, column)
+        else:
+            if every == 1:
+                kept = min(count - index, n - step + 1, slots - row)
+            _save_rows(ring, row, kept, lanes, width, out, first, column)
+        index += kept
+        column += kept
+        if index == count:
+            span += 1
+            index = 0
+    return span, index, column
+
+
+def noise_of_paths(z, n, first, channels, k0, k1):
+    """Fill rows of normals for a block of paths, from step `n` on."""
+    fill(z.reshape((len(z), channels, z.shape[1] // channels)), n, first, k0, k1, NOISE)
+
+
+def noise_of_steps(z, n, path, channels, k0, k1):
+    """Fill rows of normals for a single path, from step `n` on."""
+    fill_steps(z, n, path, k0, k1, NOISE)
+
+
 def drive(
-    chunk, first, last, width, group, slots, channels, n_steps, t0, t1, dt, limit,
+    chunk, noise, first, last, width, group, slots, channels, n_steps, t0, t1, dt, limit,
     delays, lags, shares, p, past, keys, rates, tables, starts,
-    save_steps, save_shares, out, codes, ended, stop, flags,
+    save_spans, save_shares, out, codes, ended, stop, flags,
 ):  # fmt: skip
     """Run paths `first` to `last`, the first a whole number of blocks."""
     histories, _, dim = past.shape
-    ring = np.zeros((slots, dim * width))
-    z = np.zeros((group, max(channels, 1) * width))
+    saves = (save_spans, save_shares)
+    ring = _aligned(slots, dim * width)
+    z = _aligned(group, max(channels, 1) * width)
     upcoming = np.empty((len(rates), width))
     counts = np.zeros((len(rates), width), dtype=np.int64)
     ended_at = np.empty(width, dtype=np.int64)
     root = math.sqrt(dt)
     for block in range(first, last, width):
         lanes = min(width, last - block)
-        _begin(ring, past, lags, block, lanes, width)
+        if lanes < width:
+            ring[:] = 0.0  # lanes that no path uses may stay as they are
+        _begin(ring, past, lags, block, width)
         ended_at[:] = -1
         counts[:] = 0
         for q in range(len(rates)):
             for lane in range(lanes):
                 gap = exponential(keys[0], keys[1], block + lane, 0, q, ARRIVALS)
                 upcoming[q, lane] = t0 + gap / rates[q]
-        now, n, column = 0, 0, 0
-        while column < len(save_steps) and save_steps[column] == 0 and save_shares[column] == 0.0:
-            _save(ring, now, n, 0, 0.0, dim, lanes, width, out, block, column)
-            column += 1
-        living = True
+        now, n, living = 0, 0, True
+        place = _save(ring, now, n, lanes, width, saves, out, block, (0, 0, 0))
         while n < n_steps and living and stop[0] == 0:
             if channels > 0:
-                _fill(z, n, block, lanes, width, channels, keys)
+                noise(z, n, block, channels, keys[0], keys[1])
             steps = min(group, n_steps - n)
             chunk(
                 ring, past, z, now, n, steps, lanes, block, histories, t0, dt, root,
                 delays, lags, shares, p, keys, upcoming, counts, rates, tables, starts, flags,
             )  # fmt: skip
-            for g in range(1, steps + 1):
-                if _leaves(ring[(now + g) % slots], dim, lanes, width, limit):
-                    _end_lanes(ring, now, n, steps, dim, lanes, width, limit, ended_at)
-                    living = ended_at[:lanes].min() < 0
-                    break
+            _watch(ring, now, n, steps, dim, width, limit, ended_at)
+            living = ended_at[:lanes].min() < 0
             n += steps
             now = (now + steps) % slots
-            while (
-                column < len(save_steps) and save_steps[column] + (save_shares[column] > 0.0) <= n
-            ):
-                _save(
-                    ring, now, n, save_steps[column], save_shares[column], dim, lanes, width,
-                    out, block, column,
-                )  # fmt: skip
-                column += 1
+            place = _save(ring, now, n, lanes, width, saves, out, block, place)
         for lane in range(lanes):
             path = block + lane
-            out[path, column:] = math.nan
+            out[path, place[2] :] = math.nan
             if ended_at[lane] >= 0:
                 codes[path] = DIVERGED
                 ended[path] = min(t0 + ended_at[lane] * dt, t1)
