@@ -77,20 +77,28 @@ def plot_comparison(comparison: Any) -> Any:
     figure, axes = pyplot.subplots(1, 3, figsize=(13.5, 4.0), layout="constrained")
     _draw_losses(axes[0], comparison)
     _draw_times(axes[1], comparison)
+    _draw_staleness_of(axes[2], comparison)
+    return figure
+
+
+def _draw_staleness_of(axes: "Axes", comparison: Any) -> None:
+    """Draw the staleness of the traced number of workers, or else of the planned one."""
+    trace = comparison.trace
     case = comparison.cases[-1]
+    if trace is not None and "worker" in trace:
+        case = next((one for one in comparison.cases if one.workers == trace.workers), case)
+    axes.bar(range(len(case.staleness)), case.staleness, color="C1", alpha=0.5, label="runs")
+    axes.plot(case.predicted_staleness, "k.-", linewidth=1.0, label="theory")
+    if trace is not None and "worker" in trace and trace.workers == case.workers:
+        counts = np.bincount(trace.staleness())
+        axes.plot(counts / counts.sum(), "C2s", markersize=4, label="real run")
     ends = np.flatnonzero(np.cumsum(case.staleness) > 0.999)
     shown = max(int(ends[0]) if ends.size else len(case.staleness), case.workers) + 2
-    axes[2].bar(range(len(case.staleness)), case.staleness, color="C1", alpha=0.5, label="runs")
-    axes[2].plot(case.predicted_staleness, "k.-", linewidth=1.0, label="theory")
-    if comparison.trace is not None and comparison.trace.workers == case.workers:
-        counts = np.bincount(comparison.trace.staleness())
-        axes[2].plot(counts / counts.sum(), "C2s", markersize=4, label="real run")
-    axes[2].set(
+    axes.set(
         xlim=(-0.6, shown), xlabel="staleness (updates)", ylabel="share of gradients",
         title=f"{case.workers} workers",
     )  # fmt: skip
-    axes[2].legend(frameon=False)
-    return figure
+    axes.legend(frameon=False)
 
 
 def _draw_losses(axes: "Axes", comparison: Any) -> None:
@@ -104,20 +112,20 @@ def _draw_losses(axes: "Axes", comparison: Any) -> None:
             style = styles[account.name]
             label = account.name if number == len(comparison.cases) - 1 else None
             width = 1.6 if label else 0.9
-            axes.plot(case.times, account.loss, style, linewidth=width, label=label)
+            axes.plot(case.times[1:], account.loss[1:], style, linewidth=width, label=label)
             low = np.maximum(account.loss - 2 * account.error, 1e-300)
             if account.error.any():
                 axes.fill_between(
                     case.times, low, account.loss + 2 * account.error,
                     color=style[:2], alpha=0.2, linewidth=0,
                 )  # fmt: skip
-        at = len(case.times) // 3
+        at = len(case.times) // 2
         axes.annotate(
             f"{case.workers} workers", (case.times[at], case.accounts[0].loss[at]),
             xytext=(4, 6), textcoords="offset points", fontsize=9,
         )  # fmt: skip
     axes.axhline(comparison.plan.target_loss, color="0.6", linewidth=0.8, linestyle="--")
-    axes.set(yscale="log", xlabel="time", ylabel="mean excess loss")
+    axes.set(xscale="log", yscale="log", xlabel="time", ylabel="mean excess loss")
     axes.legend(frameon=False, fontsize=9)
 
 

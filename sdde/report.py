@@ -17,7 +17,7 @@ _STYLE = """
   :root { --ink: #e6edf3; --soft: #9da7b3; --page: #0d1117; --line: #30363d; --good: #3fb950;
           --bad: #ff7b72; --card: #161b22; }
 }
-body { margin: 0 auto; max-width: 62rem; padding: 1.2rem; background: var(--page); color:
+body { margin: 0 auto; max-width: 72rem; padding: 1.2rem; background: var(--page); color:
 var(--ink);
        font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0.4rem 0 0.8rem; }
@@ -26,10 +26,10 @@ p.answer { font-size: 1.15rem; background: var(--card); border-left: 4px solid v
            padding: 0.8rem 1rem; }
 p.small, figcaption, caption { color: var(--soft); font-size: 0.9rem; text-align: left; }
 div.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
-th, td { padding: 0.3rem 0.8rem; text-align: right; border-bottom: 1px solid var(--line);
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.88rem; }
+th, td { padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid var(--line);
          white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
 td.good { color: var(--good); } td.bad { color: var(--bad); font-weight: 600; }
 figure { margin: 1rem 0; }
 figure svg { width: 100%; height: auto; background: #ffffff; border-radius: 6px; }
