@@ -96,10 +96,22 @@ def _parser() -> _Parser:
     return parser
 
 
+def _check_numbers(options: argparse.Namespace) -> None:
+    """Refuse bad numbers before anything is read or measured."""
+    from sdde import checks
+
+    for name in ("target_loss", "learning_rate"):
+        if getattr(options, name) is not None:
+            checks.positive(name, getattr(options, name), example=0.01)
+    if getattr(options, "max_workers", None) is not None:
+        checks.integer("max_workers", options.max_workers, lowest=1)
+
+
 def _compare(options: argparse.Namespace) -> int:
     import sdde
     from sdde.description import describe
 
+    _check_numbers(options)
     comparison = sdde.theory.compare_description(
         describe(options.source),
         target_loss=options.target_loss,
@@ -121,6 +133,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.example:
         print(EXAMPLE, end="")
         return 0
+    _check_numbers(options)
     description = describe(options.source)
     plan = theory.plan(
         description.objective,
@@ -166,7 +179,7 @@ def _trace(options: argparse.Namespace) -> int:
     print(trace)
     print(trace.check())
     if options.plot:
-        _save_figure(trace.plot()[0].figure, options.plot)
+        _save_figure(trace.plot().flat[0].figure, options.plot)
     return 0
 
 
