@@ -22,7 +22,15 @@ from numba import float64, int64, njit, types
 from sdde.cluster import encoding as code
 from sdde.cluster.encoding import Floats, Integers, Machines, Plan, Records, Rules
 from sdde.cluster.gradients import GRADIENT, LOSS, diagonal_gradient
-from sdde.cluster.timing import clear, enter, job_time, residual_time, transfer_end
+from sdde.cluster.timing import (
+    chance,
+    clear,
+    draw,
+    enter,
+    job_time,
+    residual_time,
+    transfer_end,
+)
 from sdde.cluster.weighing import (
     clip,
     compensate,
@@ -35,7 +43,6 @@ from sdde.cluster.weighing import (
     weight_of,
 )
 from sdde.engine import storage, streams
-from sdde.engine.kernels.quantile import quantile
 
 DONE, REACHED, DIVERGED, STALLED = 0, 1, 2, 3
 LARGEST = 1e12  # a run whose parameters pass this times the start (at least 1) has diverged
@@ -54,8 +61,8 @@ def run_block(
     """Simulate the runs of a block; count each staleness; return the length of the log.
 
     `block` is (first run, last run + 1, number of the block). A row of the log is one gradient:
-    run, worker, read time, time at the server, version read, version made, whether it was dropped; what
-    is beyond its end is lost. The last entry of the histogram counts that staleness and more.
+    run, worker, read time, time at the server, version read, version made, whether it was dropped;
+    what is beyond its end is lost. The last entry of the histogram counts that staleness and more.
     """
     # numba counts references: arrays are taken out of the tuples once, and no array is assigned in
     # the loop; both would cost more than an event.
@@ -96,8 +103,9 @@ def run_block(
         for w in range(workers):
             applied[run, w], discarded[run, w], cancelled[run, w] = 0, 0, 0
             idle[run, w] = 0.0
-        x[:] = start
-        velocity[:] = 0.0
+        for i in range(dim):  # numba compiles x[:] = start, with its checks, for seconds
+            x[i] = start[i]
+            velocity[i] = 0.0
         sums[:] = 0.0
         squares[:] = 0.0
         tail[:] = 0.0
@@ -163,9 +171,8 @@ def run_block(
                     continue
                 if link >= 0 and activity[w] == COMPUTING:
                     activity[w] = SENDING
-                    u = streams.uniform(k0, k1, run, jobs[w], w, streams.COMMUNICATION)
-                    sent = transfer_end(now, free, quantile(tables, u, link))
-                    enter(key, owner, w, sent)
+                    work = draw(tables, link, k0, k1, run, jobs[w], w, streams.COMMUNICATION)
+                    enter(key, owner, w, transfer_end(now, free, work))
                     continue
                 if serving >= 0:
                     activity[w] = QUEUED
@@ -186,8 +193,7 @@ def run_block(
                         elif admission == code.YOUNG:
                             keep = now - read_time[w] <= rules.limit
                         elif admission == code.CHANCE:
-                            u = streams.uniform(k0, k1, run, 2 * jobs[w], w, streams.DECISIONS)
-                            keep = u < rules.limit
+                            keep = chance(k0, k1, run, jobs[w], w) < rules.limit
                         elif admission == code.NEAR:
                             keep = distance_squared(x, reads, w) <= rules.limit * rules.limit
                     if keep:
@@ -257,8 +263,9 @@ def run_block(
                                     activity[w] = QUEUED
                                     paused[w] = now
                                     enter(key, owner, w, math.inf)
-                                u = streams.uniform(k0, k1, run, version, 0, streams.SERVER)
-                                work = quantile(tables, u, machines.update)
+                                work = draw(
+                                    tables, machines.update, k0, k1, run, version, 0, streams.SERVER
+                                )
                                 enter(key, owner, workers, now + work)
                                 break
                         elif rules.idle:
@@ -311,7 +318,9 @@ def run_block(
                             paused[w] = now
                             enter(key, owner, w, math.inf)
                         activity[w] = HELD
-                        slowest = applied[run].min()
+                        slowest = applied[run, 0]
+                        for j in range(workers):
+                            slowest = min(slowest, applied[run, j])
                         for j in range(workers):
                             if activity[j] == HELD and applied[run, j] - slowest <= rules.lead:
                                 ready[beginning] = j

@@ -43,6 +43,18 @@ def enter(key, owner, who, time):
         owner[node] = who
 
 
+@njit(**_options)
+def draw(tables, first, k0, k1, run, step, channel, stream):
+    """Return a draw of the law whose table begins at `first`."""
+    return quantile(tables, streams.uniform(k0, k1, run, step, channel, stream), first)
+
+
+@njit(**_options)
+def chance(k0, k1, run, job, worker):
+    """Return the uniform number that decides about a job."""
+    return streams.uniform(k0, k1, run, 2 * job, worker, streams.DECISIONS)
+
+
 @_inline
 def job_time(tables, compute, communication, k0, k1, run, worker, job, spare):
     """Return the time of a job: computation, then the worker's own link if it has one."""
@@ -52,8 +64,8 @@ def job_time(tables, compute, communication, k0, k1, run, worker, job, spare):
         u, spare[worker] = streams.uniform_pair(k0, k1, run, job >> 1, worker, streams.COMPUTE)
     time = quantile(tables, u, compute[worker])
     if communication[worker] >= 0:
-        v = streams.uniform(k0, k1, run, job, worker, streams.COMMUNICATION)
-        time += quantile(tables, v, communication[worker])
+        first = communication[worker]
+        time += draw(tables, first, k0, k1, run, job, worker, streams.COMMUNICATION)
     return time
 
 

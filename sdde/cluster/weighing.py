@@ -84,7 +84,9 @@ def tail_weight(counts, amplitude, first, taken, staleness):
     if taken >= first:
         counts[staleness] += 1.0
     if taken == last - 1:
-        total, below = counts.sum(), 0.0
+        total, below = 0.0, 0.0
+        for i in range(last + 1):
+            total += counts[i]
         for i in range(last + 1):
             here = counts[i]
             counts[i] = (below + 0.5 * here) / total
