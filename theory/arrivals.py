@@ -17,8 +17,9 @@ from sdde import checks
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import Law, as_laws
 
-from .cycle import cycle_law, mixture, scaled, shifted
+from .cycle import cycle_law, mixture, scaled, shifted, weighted
 from .links import LinkUse, link_cycle
+from .renewal import LONGEST
 from .staleness import Staleness, poisson_mixture, staleness_law, update_rate
 
 ArrivalKind = Literal["poisson", "regular", "exact"]
@@ -111,7 +112,7 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
                 remedy="Give one law for compute_time, or simulate.",
             )  # fmt: skip
         transfer = as_laws(communication.law, 1, "communication")[0]
-        cycle, link = link_cycle(count, computes[0], transfer, communication.capacity)
+        cycle, link = _linked(count, computes[0], transfer, communication.capacity)
         cycles = (cycle,)
     elif communication is not None:
         links = as_laws(communication, count, "communication")
@@ -130,6 +131,11 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
             " otherwise, or sdde.cluster.simulate.",
         )  # fmt: skip
     return stream
+
+
+@lru_cache(maxsize=256)
+def _linked(workers: int, think: Law, link: Law, capacity: int) -> tuple[Law, LinkUse]:
+    return link_cycle(workers, think, link, capacity)
 
 
 @lru_cache(maxsize=64)
@@ -173,4 +179,9 @@ def unit_delay(stream: Arrivals) -> tuple[Law, float]:
 
 @lru_cache(maxsize=128)
 def _unit(law: Law) -> Law:
-    return scaled(law, 1.0 / law.mean)
+    """Return the law scaled to mean one, its tail cut where it is heavier than exponential."""
+    unit = scaled(law, 1.0 / law.mean)
+    if unit.convergence_abscissa < 0.0 and not LONGEST < unit.highest < math.inf:
+        return unit
+    points, weights = unit.nodes()
+    return weighted(np.minimum(points, LONGEST), weights, law)

@@ -166,12 +166,13 @@ class AsyncSGD:
         negative where the mean diverges. The expected noise-free loss falls at about twice this
         rate.
         """
-        return float(self.rates().min())
+        return float(self.rates.min())
 
+    @cached_property
     def rates(self) -> Floats:
-        """Return the decay rate of the mean along each eigenvalue, in 1/time."""
-        alpha = self.learning_rate * self.eigenvalues
-        return worker_limits.mean_rates(self.stream, alpha)
+        """Decay rate of the mean along each eigenvalue, in 1/time."""
+        distinct, inverse = np.unique(self.eigenvalues, return_inverse=True)
+        return worker_limits.mean_rates(self.stream, self.learning_rate * distinct)[inverse]
 
     def is_stable(self) -> bool:
         """Return whether the mean converges to the minimum along every eigenvalue."""

@@ -8,7 +8,7 @@ tails. Nothing here knows what the laws are used for.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from sdde import checks
 from sdde.equation.laws import Law, as_law
 
 Floats = NDArray[np.float64]
+Transform = Callable[[NDArray[Any], int], Any]
 
-_TAIL_LEVELS = 44  # halvings of the probability towards each end: 2**-48 is left as one group
+_TAIL_LEVELS = 40  # halvings of the probability towards each end: 2**-48 is left as one group
 _CENTRE = 240  # groups of equal probability in the middle; two values stand for each group
 
 
@@ -59,8 +60,16 @@ class Clipped:
     by: float
 
 
-def weighted(points: Floats, weights: Floats, source: object) -> Law:
-    """Return the law of finitely many values, sorted, with weights that sum to one."""
+def weighted(
+    points: Floats, weights: Floats, source: object, transform: Transform | None = None
+) -> Law:
+    """Return the law of finitely many values, with weights that are scaled to sum to one.
+
+    `transform` is the Laplace transform where it is known better than from the values.
+    """
+    parts = () if transform is None else _parts(source)
+    if any(law.convergence_abscissa == 0.0 for law in parts):
+        transform = None  # a heavy tail has no transform left of zero; its values do
     order = np.argsort(points, kind="stable")
     points, weights = points[order], weights[order] / weights.sum()
     mean = float(points @ weights)
@@ -69,8 +78,24 @@ def weighted(points: Floats, weights: Floats, source: object) -> Law:
     variance = float(((points - mean) ** 2) @ weights)
     return Law(
         "discrete", mean, variance, float(points[0]), float(points[-1]), source,
-        points=points, weights=weights,
+        points=points, weights=weights, transform=transform,
     )  # fmt: skip
+
+
+def _parts(source: object) -> tuple[Law, ...]:
+    match source:
+        case Sum(first, second):
+            return first, second
+        case Mixture(laws, _):
+            return laws
+        case Clipped(law, _):
+            return (law,)
+    return ()
+
+
+def is_composed(law: Law) -> bool:
+    """Return whether the law was made here out of others."""
+    return law.kind == "discrete" and law.frozen is None
 
 
 def compress(points: Floats, weights: Floats, *, coarse: bool = False) -> tuple[Floats, Floats]:
@@ -82,7 +107,7 @@ def compress(points: Floats, weights: Floats, *, coarse: bool = False) -> tuple[
     """
     order = np.argsort(points, kind="stable")
     points, weights = points[order], weights[order] / weights.sum()
-    near, far, centre = (8, 2, _CENTRE // 2) if coarse else (16, 4, _CENTRE)
+    near, far, centre = (4, 1, _CENTRE // 5) if coarse else (16, 4, _CENTRE)
     octaves = np.concatenate(
         [np.arange(6 * near) / near, np.arange(6 * far, _TAIL_LEVELS * far) / far]
     )
@@ -113,19 +138,23 @@ def shifted(law: Law, by: float) -> Law:
         return law
     if law.kind == "constant":
         return as_law(max(law.mean + by, 0.0), "law")
-    if law.lowest + by >= 0.0:
-        if isinstance(law.source, Sum):
-            return total(shifted(law.source.first, by), law.source.second)
-        if isinstance(law.source, Mixture):
-            return mixture([shifted(part, by) for part in law.source.laws], law.source.weights)
-        if isinstance(law.source, Cut):
-            return truncated(shifted(law.source.law, by), law.source.longest + by)[0]
-        if (parameters := _location_scale(law)) is not None:
-            dist, shapes, loc, scale = parameters
-            return as_law(dist(*shapes, loc=loc + by, scale=scale), "law")
+    if law.lowest + by >= 0.0 and (parameters := _location_scale(law)) is not None:
+        dist, shapes, loc, scale = parameters
+        return as_law(dist(*shapes, loc=loc + by, scale=scale), "law")
     points, weights = law.nodes()
-    source = Clipped(law, -by) if law.kind in ("continuous", "exponential") else (law, by)
-    return weighted(np.maximum(points + by, 0.0), weights, source)
+    under = points + by < 0.0
+    lost, mass = points[under] + by, weights[under] / weights.sum()
+
+    def transform(s: NDArray[Any], power: int) -> NDArray[Any]:
+        terms = [
+            math.comb(power, i) * by ** (power - i) * law.laplace(s, power=i)
+            for i in range(power + 1)
+        ]
+        value = np.exp(-s * by) * sum(terms)
+        clipped = np.exp(-np.multiply.outer(s, lost)) @ (mass * lost**power)
+        return value - clipped + (mass.sum() if power == 0 else 0.0)
+
+    return weighted(np.maximum(points + by, 0.0), weights, Clipped(law, -by), transform)
 
 
 def scaled(law: Law, by: float) -> Law:
@@ -134,10 +163,10 @@ def scaled(law: Law, by: float) -> Law:
         return law
     if law.kind == "constant":
         return as_law(law.mean * by, "law")
-    source = law.source
     if (parameters := _location_scale(law)) is not None:
         dist, shapes, loc, scale = parameters
         return as_law(dist(*shapes, loc=loc * by, scale=scale * by), "law")
+    source = law.source
     if isinstance(source, Sum):
         source = Sum(scaled(source.first, by), scaled(source.second, by))
     elif isinstance(source, Mixture):
@@ -147,7 +176,10 @@ def scaled(law: Law, by: float) -> Law:
     elif isinstance(source, Clipped):
         source = Clipped(scaled(source.law, by), source.by * by)
     points, weights = law.nodes()
-    return weighted(points * by, weights, source)
+    return weighted(
+        points * by, weights, source,
+        lambda s, power: by**power * np.asarray(law.laplace(s * by, power=power)),
+    )  # fmt: skip
 
 
 def _location_scale(law: Law) -> tuple[Any, tuple[float, ...], float, float] | None:
@@ -165,9 +197,18 @@ def total(first: Law, second: Law) -> Law:
         return shifted(second, first.mean)
     if second.kind == "constant":
         return shifted(first, second.mean)
+
+    def transform(s: NDArray[Any], power: int) -> NDArray[Any]:
+        terms = [
+            math.comb(power, i) * first.laplace(s, power=i) * second.laplace(s, power=power - i)
+            for i in range(power + 1)
+        ]
+        return np.asarray(sum(terms))
+
     a, b = (compress(*law.nodes(), coarse=True) for law in (first, second))
     points = np.add.outer(a[0], b[0]).ravel()
-    return weighted(*compress(points, np.multiply.outer(a[1], b[1]).ravel()), Sum(first, second))
+    values, weights = compress(points, np.multiply.outer(a[1], b[1]).ravel())
+    return weighted(values, weights, Sum(first, second), transform)
 
 
 def mixture(laws: Sequence[Law], weights: Sequence[float] | Floats) -> Law:
@@ -181,7 +222,13 @@ def mixture(laws: Sequence[Law], weights: Sequence[float] | Floats) -> Law:
     masses = np.concatenate([share * pair[1] for share, pair in zip(shares, pairs, strict=True)])
     if points.size > 2000:
         points, masses = compress(points, masses)
-    return weighted(points, masses, Mixture(tuple(laws), tuple(map(float, shares))))
+    return weighted(
+        points, masses, Mixture(tuple(laws), tuple(map(float, shares))),
+        lambda s, power: sum(
+            share * np.asarray(law.laplace(s, power=power))
+            for share, law in zip(shares, laws, strict=True)
+        ),
+    )  # fmt: skip
 
 
 def truncated(law: Law, longest: float) -> tuple[Law, float]:

@@ -241,7 +241,7 @@ def discrete_root(alpha: Floats, staleness: int) -> tuple[Complexes, Complexes]:
             if np.abs(move).max() < 1e-15:
                 break
         c = z / ((tau + 1.0) * z - tau)
-    return z, c
+    return np.asarray(z, dtype=complex), np.asarray(c, dtype=complex)
 
 
 def fixed_staleness_energy(alpha: Floats, staleness: int) -> Floats:

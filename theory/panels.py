@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sdde.equation.laws import Law
 
-from .cycle import Clipped, Cut, Mixture, Sum
+from .cycle import Clipped, Cut, Mixture, Sum, is_composed
 
 Floats = NDArray[np.float64]
 
@@ -133,12 +133,14 @@ def _atoms(law: Law, width: float, panels: int) -> tuple[Floats, Floats]:
     elif isinstance(law.source, Cut):
         source, share, longest = law.source.law, law.source.share, law.source.longest
     density = getattr(source.frozen, "pdf", None)
-    if density is None or source.kind not in ("continuous", "exponential"):
+    if density is None or is_composed(source):
         values, mass = law.nodes()
         return values / width, mass
     lowest, highest = source.lowest - early, min(source.highest - early, longest)
-    grade = width * 2.0 ** np.arange(1.0, -48.0, -1.0)
-    cuts = np.concatenate([np.arange(panels + 1.0) * width, lowest + grade, highest - grade])
+    grade = width * 4.0 ** np.arange(0.0, -24.0, -1.0)
+    cuts = np.concatenate([np.arange(panels + 1.0) * width, lowest + grade])
+    if highest < panels * width:
+        cuts = np.concatenate([cuts, highest - grade])
     start = max(lowest, 0.0)
     cuts = np.unique(np.concatenate([[start, highest], cuts[(cuts > start) & (cuts < highest)]]))
     rule = rules()
@@ -160,7 +162,8 @@ def _projected(delays: Floats, mass: Floats, panels: int) -> Floats:
     near = delays < panels
     delays, mass = delays[near], mass[near]
     whole = np.floor(delays).astype(int)
-    part = delays - whole
+    # Nodes sit at the same places of every panel: few different fractions, to rounding.
+    part, which = np.unique(np.round(delays - whole, 13), return_inverse=True)
     rule = rules()
     operator = np.zeros((panels + 1, ORDER * ORDER))
     for first, last, shift, apart in (
@@ -168,12 +171,9 @@ def _projected(delays: Floats, mass: Floats, panels: int) -> Floats:
         (np.zeros_like(part), part, 1.0 - part, whole + 1),
     ):
         at = first[:, None] + (last - first)[:, None] * rule.nodes
-        weight = (last - first)[:, None] * rule.weights * mass[:, None]
-        here = lagrange(at) * weight[..., None]
-        there = lagrange(at + shift[:, None])
-        block = (here.transpose(0, 2, 1) @ there).reshape(len(part), -1)
-        order = np.argsort(apart, kind="stable")
-        edges = np.searchsorted(apart[order], np.arange(panels + 1))
-        sums = np.concatenate([np.zeros((1, ORDER * ORDER)), np.cumsum(block[order], axis=0)])
-        operator += np.diff(sums[np.append(edges, len(part))], axis=0)
+        here = lagrange(at) * ((last - first)[:, None] * rule.weights)[..., None]
+        block = (here.transpose(0, 2, 1) @ lagrange(at + shift[:, None])).reshape(len(part), -1)
+        share = np.zeros((panels + 1, len(part)))
+        np.add.at(share, (apart, which), mass)
+        operator += share @ block
     return operator[:panels].reshape(panels, ORDER, ORDER) / rule.weights[:, None]

@@ -15,7 +15,7 @@ from sdde import checks
 from sdde.cluster.methods import AsyncSGD as PlainMethod
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.system import SharedLink, System
-from sdde.equation.laws import as_law, as_laws
+from sdde.equation.laws import Law, as_law, as_laws
 
 from . import conditions
 from .arrivals import exact_kind
@@ -279,7 +279,7 @@ def model_of(
     arrivals : {"poisson", "regular", "exact"}, optional
         By default the most exact one that applies.
     """
-    machines = _converted(system)
+    machines = system if _has_laws(system) else _converted(system)
     compute, communication = _workers_of(machines, workers)
     model = AsyncSGD(
         objective.eigenvalues, learning_rate=learning_rate, workers=workers, compute_time=compute,
@@ -325,6 +325,11 @@ def _converted(system: System) -> System:
         )  # fmt: skip
     think = cycle_law(compute, communication)
     return System(think, communication=SharedLink(server), workers=system.workers)
+
+
+def _has_laws(system: System) -> bool:
+    """Return whether `_converted` has been there already."""
+    return isinstance(system.compute_time, Law) and system.update_time is None
 
 
 def _workers_of(system: System, workers: int) -> tuple[Any, Any]:
@@ -403,7 +408,7 @@ class _Search:
         floor = model.loss_floor()
         reached = floor < self.target
         return PlanRow(
-            workers, eta, float(model.damping.max()), model.update_rate, model.staleness.mean,
+            workers, eta, float(model.damping.max()), model.update_rate, workers - 1.0,
             model.rate(), floor,
             model.time_to(self.target, self.objective.start) if reached else math.inf,
         )  # fmt: skip

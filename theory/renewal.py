@@ -17,7 +17,7 @@ for ever. Nothing here knows about workers, learning rates or losses. Derived in
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,15 +25,15 @@ from numpy.typing import NDArray
 
 from sdde.equation.laws import Law
 
-from .cycle import weighted
-from .dominant import dominant_roots
 from .panels import ORDER, delay_operator, lagrange, rules
+from .root_locus import polish
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complexfloating[Any, Any]]
 
 HORIZON = 40.0  # mean delays after which only the slowest exponentials are left
 LONGEST = 160.0  # the same for laws whose tail is slower than that
+_READABLE = 1e-8  # a kernel above this is far from rounding
 _DEAD = 1e-17  # a squared exponential below this has no part in the continuation
 START, NOISE = 0, 1
 
@@ -64,7 +64,7 @@ class Renewal:
     Parameters
     ----------
     law : Law
-        Law of the delay, with mean one.
+        Law of the delay, with mean one and a tail that is at least exponential.
     damping : array, shape (modes,)
         Dampings *u* > 0, dimensionless.
     strength : array, shape (modes,)
@@ -74,7 +74,8 @@ class Renewal:
     def __init__(self, law: Law, damping: Floats, strength: Floats) -> None:
         self.damping = np.asarray(damping, dtype=float)
         self.strength = np.asarray(strength, dtype=float)
-        self.width, self.panels, self.law = _grid(law, float(self.damping.max()))
+        self.law = law
+        self.width, self.panels, self._beat = _grid(law, float(self.damping.max()))
         self.end = self.width * self.panels
         self.kernel, self.mean = self._march_mean()
 
@@ -98,13 +99,14 @@ class Renewal:
         inside = self._weigh(self.kernel**2)
         s, c, _ = self.slow
         with np.errstate(all="ignore"):
-            tail = _pair_integral(s, c, np.zeros((len(s), 1)), self.end)[:, 0].real
+            exponents, amplitudes = _products(s, c)
+            tail = _wave_integral(amplitudes, exponents[:, :, None], self.end)[:, 0].real
         return np.where(self.unstable, np.inf, inside + np.where(self.live, tail, 0.0))
 
     @cached_property
     def slow(self) -> tuple[Complexes, Complexes, Complexes]:
         """Dominant roots, and their amplitudes in the kernel and in the mean."""
-        s = np.asarray(dominant_roots(self.damping, self.law), dtype=complex)
+        s = self._roots()
         slope = -np.asarray(self.law.laplace(s, power=1), dtype=complex)
         with np.errstate(all="ignore"):
             c = np.asarray(1.0 / (1.0 + self.damping * slope), dtype=complex)
@@ -182,6 +184,39 @@ class Renewal:
             delayed[:, :, k] = known + square[:, :, k] @ operator[0].T
         return square.transpose(1, 0, 2, 3)
 
+    def _roots(self) -> Complexes:
+        """Return the dominant roots: read off the kernel before it dies, polished by Newton."""
+        size = np.abs(self.kernel).max(axis=2)
+        alive = (size > _READABLE) & (np.cumsum(size > 1e200, axis=1) == 0)
+        last = self.panels - 1 - np.argmax(alive[:, ::-1], axis=1)
+        stop = np.maximum((last + 1) * self.width, min(4.0 * self._beat, self.end))
+        at = stop[:, None] + self._beat * np.array([-3.0, -2.0, -1.0, 0.0])
+        k0, k1, k2, k3 = self._kernel_at(at).T
+        scale = np.maximum(np.abs([k0, k1, k2, k3]).max(axis=0), 1e-300)
+        with np.errstate(all="ignore"):
+            ratio = k3 / k2
+            determinant = k1 * k1 - k0 * k2
+            p = (k1 * k2 - k0 * k3) / determinant
+            q = (k1 * k3 - k2 * k2) / determinant
+            half, spread = 0.5 * p, np.sqrt((0.25 * p * p + q).astype(complex))
+            pair = np.where(np.abs(half + spread) >= np.abs(half - spread), half + spread,
+                            half - spread)  # fmt: skip
+            single = np.abs(determinant) < 1e-9 * scale**2
+            s = np.log(np.where(single, ratio + 0j, pair)) / self._beat
+            s = np.where(s.imag < 0.0, s.conj(), s)
+        start = np.where(np.isfinite(s), s, -1.0 + 0j)
+        found: Complexes = polish(self.law, start, self.damping)
+        root = np.asarray(np.where(np.isnan(found), start, found), dtype=complex)
+        root = np.where(np.imag(root) < 0.0, np.conj(root), root)
+        return np.where(np.imag(root) < 1e-9 * np.abs(root), np.real(root) + 0j, root)
+
+    def _kernel_at(self, time: Floats) -> Floats:
+        """Return the kernel at times of shape (modes, count)."""
+        panel = np.clip((time / self.width).astype(int), 0, self.panels - 1)
+        basis = lagrange((time / self.width - panel).ravel()).reshape(*time.shape, ORDER)
+        values = self.kernel[np.arange(len(time))[:, None], panel]
+        return np.einsum("mtn,mtn->mt", values, basis)
+
     # ---- integrals over the panels ------------------------------------------------------------
 
     def _integral(self, values: Floats) -> Floats:
@@ -212,12 +247,19 @@ class Renewal:
             grown = np.exp(exponents * self.end)
             amplitudes = np.stack([start, _products(s, c)[1] / exponents]) * grown
             level[NOISE] = np.where(self.bounded, self.energy / (1.0 - self.index), np.inf)
-        pick = self.live & (self.strength > 0) & self.bounded
-        if pick.any():
-            exponents[pick], amplitudes[:, pick] = self._renewal_tail(pick, exponents[pick])
         amplitudes[:, ~self.live] = 0.0
         level[START, ~self.bounded] = np.inf
         amplitudes[:, ~self.bounded] = 0.0
+        pick = self.bounded & (self.strength > 0)
+        if pick.any():  # near its limit the mean square outlives the mean
+            ends = self.square[:, :, -1, -1]
+            with np.errstate(invalid="ignore"):
+                moving = (np.abs(ends[START]) > 1e-15) | (
+                    np.abs(ends[NOISE] / level[NOISE] - 1) > 1e-13
+                )
+            pick &= moving
+        if pick.any():
+            exponents[pick], amplitudes[:, pick] = self._renewal_tail(pick, exponents[pick])
         return Tail(exponents, amplitudes, level)
 
     def _renewal_tail(
@@ -226,36 +268,56 @@ class Renewal:
         r"""Return exponents and amplitudes of the mean square where arrivals multiply it.
 
         The transform of *y* is :math:`N/D` with :math:`D = 1-\epsilon\kappa\phi`, κ the transform
-        of :math:`K^2`. Near each pole of κ (a sum of two dominant roots) lies one zero of *D*;
-        Newton's iteration on :math:`(z-\text{pole})D` finds it.
+        of :math:`K^2`. Near each pole of κ (a sum of two dominant roots) lies one zero of *D*. The
+        real one lies between its pole and 0, where *D* falls from :math:`1 -` index to minus
+        infinity; Newton's iteration on :math:`(z-\text{pole})D` finds it inside that bracket, and
+        the complex pair from next to its poles.
         """
         s, c, d = (part[pick] for part in self.slow)
-        epsilon = self.strength[pick, None]
+        epsilon, live = self.strength[pick, None], self.live[pick]
         kernel, mean = self.kernel[pick] ** 2, self.mean[pick] ** 2
         residue = _products(s, c)[1]
-        z = np.asarray(poles + epsilon * residue * self.law.laplace(poles), dtype=complex)
 
-        def transforms(z: Complexes) -> tuple[Complexes, Complexes]:
-            """Return D and its derivative."""
-            kappa = self._weigh(kernel, z) + _pair_integral(s, c, z, self.end)
-            moment = self._weigh(kernel * self.nodes, z) + _pair_moment(s, c, z, self.end)
+        apart = poles[:, :, None] - poles[:, None, :]
+
+        def transforms(past: Complexes) -> tuple[Complexes, Complexes]:
+            """Return D and its derivative, `past` the poles: the own pole must not cancel."""
+            z, gap = poles + past, apart - past[:, None, :]
+            kappa = self._weigh(kernel, z) + _wave_integral(residue, gap, self.end)
+            moment = self._weigh(kernel * self.nodes, z) + _wave_moment(residue, gap, self.end)
             phi, slope = self.law.laplace(z), -np.asarray(self.law.laplace(z, power=1))
             return 1.0 - epsilon * kappa * phi, epsilon * (moment * phi - kappa * slope)
 
         with np.errstate(all="ignore"):
-            for _ in range(30):
-                value, slope = transforms(z)
-                move = (z - poles) * value / (value + (z - poles) * slope)
-                z = z - move
-                if np.nanmax(np.abs(move) / np.abs(z)) < 1e-14:
+            past = np.array(epsilon * residue * self.law.laplace(poles), dtype=complex)
+            bottom = poles[:, 0].real
+            low = np.maximum(0.0, -45.0 / self.end - bottom)
+            high = -bottom
+            first = past[:, 0].real
+            past[:, 0] = np.where((first > low) & (first < high), first, 0.5 * (low + high))
+            for _ in range(60):
+                value, slope = transforms(past)
+                first, right = past[:, 0].real, np.real(value[:, 0]) > 0.0
+                high, low = np.where(right, first, high), np.where(right, low, first)
+                after = past - past * value / (value + past * slope)
+                first = np.real(after[:, 0])
+                after[:, 0] = np.where((first > low) & (first < high), first, 0.5 * (low + high))
+                done = np.abs(after - past) <= 1e-14 * np.abs(after)
+                past = after
+                if (done | (residue == 0.0)).all():
                     break
-            phi = self.law.laplace(z)
-            _, slope = transforms(z)
-            kappa = 1.0 / (epsilon * phi)
-            start = self._weigh(mean, z) + _pair_integral(s, d, z, self.end)
-            start = start + epsilon * kappa * (1.0 - phi) / z
+            z = poles + past
+            value, slope = transforms(past)
+            kappa = 1.0 / (epsilon * self.law.laplace(z))
+            square = _products(s, d)[1]
+            start = self._weigh(mean, z)
+            start = start + _wave_integral(square, apart - past[:, None, :], self.end)
+            start = start + epsilon * kappa * (1.0 - self.law.laplace(z)) / z
             amplitudes = np.stack([start / slope, kappa / z / slope]) * np.exp(z * self.end)
-        used = residue != 0.0  # a real root has one product, not three
+        used = (residue != 0.0) & live[:, None]  # a real root has one product, not three
+        used[:, 0] = (
+            np.abs(value[:, 0]) < 1e-6
+        )  # a mode that has died leaves no root in the bracket
         return np.where(used, z, poles), np.where(used, amplitudes, 0.0)
 
     # ---- values at any time -------------------------------------------------------------------
@@ -274,14 +336,23 @@ class Renewal:
         return out
 
 
-def _grid(law: Law, largest: float) -> tuple[float, int, Law]:
-    """Return panel width, number of panels, and the law with a tail that the panels can hold."""
+def solved(law: Law, damping: Floats, strength: Floats) -> Renewal:
+    """Return the curves, from memory if they were asked for lately."""
+    return _solved(law, damping.tobytes(), strength.tobytes())
+
+
+@lru_cache(maxsize=16)
+def _solved(law: Law, damping: bytes, strength: bytes) -> Renewal:
+    return Renewal(law, np.frombuffer(damping), np.frombuffer(strength))
+
+
+def _grid(law: Law, largest: float) -> tuple[float, int, float]:
+    """Return panel width, number of panels, and a time in which no wave makes half a turn."""
     end = HORIZON
     if math.isfinite(law.highest):
         end = max(end, min(2.0 * law.highest, LONGEST))
     else:
-        slowest = -law.convergence_abscissa
-        end = LONGEST if slowest == 0.0 else max(end, min(HORIZON / slowest, LONGEST))
+        end = max(end, min(HORIZON / max(-law.convergence_abscissa, 1e-9), LONGEST))
     width = 1.0
     if law.kind == "constant" or 0.25 <= law.lowest <= 1.0:
         width = law.lowest  # panels then end where the curves have kinks
@@ -289,13 +360,12 @@ def _grid(law: Law, largest: float) -> tuple[float, int, Law]:
         width = law.highest / math.ceil(law.highest)
     if law.kind in ("measured", "discrete"):
         width = min(width, 0.5)
-    if law.convergence_abscissa == 0.0 or end < law.highest < math.inf:
-        points, weights = law.nodes()
-        law = weighted(np.minimum(points, end), weights, law)
-    # A panel holds about a quarter turn of the fastest wave that matters.
-    fastest = abs(complex(dominant_roots(np.array([largest]), law)[0]))
+    # On the imaginary axis a root at w needs damping w / |phi(iw)|: the fastest wave that matters.
+    frequency = np.geomspace(1e-2, 1.0, 40) * max(largest, 1.0)
+    needed = frequency / np.maximum(np.abs(law.laplace(1j * frequency)), 1e-12)
+    fastest = float(frequency[min(np.searchsorted(needed, largest), 39)])
     width /= max(1, math.ceil(fastest * width / 1.8))
-    return width, math.ceil(end / width), law
+    return width, math.ceil(end / width), min(1.0, 1.2 / fastest)
 
 
 def _products(s: Complexes, f: Complexes) -> tuple[Complexes, Complexes]:
@@ -308,16 +378,12 @@ def _products(s: Complexes, f: Complexes) -> tuple[Complexes, Complexes]:
     return exponents, np.stack([both, pair, pair.conj()], axis=1)
 
 
-def _pair_integral(s: Complexes, f: Complexes, z: Any, end: float) -> Complexes:
-    """Return the transform at `z` (modes, points) of the squared wave beyond `end`."""
-    exponents, amplitudes = _products(s, f)
-    gap = exponents[:, :, None] - z[:, None, :]
+def _wave_integral(amplitudes: Complexes, gap: Complexes, end: float) -> Complexes:
+    """Return the integrals beyond `end` of waves with exponents `gap` (modes, waves, points)."""
     return -np.sum(amplitudes[:, :, None] * np.exp(gap * end) / gap, axis=1)
 
 
-def _pair_moment(s: Complexes, f: Complexes, z: Any, end: float) -> Complexes:
-    """Return the same transform weighted with time."""
-    exponents, amplitudes = _products(s, f)
-    gap = exponents[:, :, None] - z[:, None, :]
+def _wave_moment(amplitudes: Complexes, gap: Complexes, end: float) -> Complexes:
+    """Return the same integrals weighted with time."""
     wave = amplitudes[:, :, None] * np.exp(gap * end)
     return np.sum(wave * (1.0 / gap**2 - end / gap), axis=1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import exact
 from .arrivals import Arrivals, exact_kind, unit_delay
-from .renewal import Renewal
+from .renewal import solved
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def square_curves(stream: Arrivals, alpha: Floats) -> exact.SquareCurves:
     law, unit = unit_delay(stream)
     damping = alpha * workers * unit
     strength = alpha * damping if stream.kind == "poisson" else np.zeros(alpha.size)
-    solution = Renewal(law, damping, strength)
+    solution = solved(law, damping, strength)
     kicks = np.array([1.0, workers * unit])[:, None, None]
     tail = solution.tail
     return exact.SquareCurves(

@@ -22,7 +22,7 @@ from .arrivals import Arrivals, arrivals, exact_kind, unit_delay
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
 from .dominant import dominant_roots
-from .renewal import Renewal
+from .renewal import solved
 from .squares import gather
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def kernel_energy(law: Law, damping: Floats) -> Floats:
             return np.where(u < math.pi / 2, (1.0 + np.sin(u)) / (2.0 * u * np.cos(u)), np.inf)
     if law.kind == "exponential":
         return (1.0 + u) / (2.0 * u)
-    return Renewal(law, u, np.zeros(u.size)).energy
+    return solved(law, u, np.zeros(u.size)).energy
 
 
 def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
@@ -130,7 +130,7 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
     if kind == "in step":
         z, _ = exact.discrete_root(alpha, stream.workers - 1)
         with np.errstate(divide="ignore"):
-            return -np.log(np.abs(z)) * stream.rate
+            return np.asarray(-np.log(np.abs(z)) * stream.rate, dtype=float)
     if kind == "memoryless":
         rates, counts = np.unique([1.0 / law.mean for law in stream.cycles], return_counts=True)
         if len(stream.cycles) == 1:

@@ -69,6 +69,8 @@ class Law:
     frozen: Any = field(default=None, repr=False)
     points: Floats = field(default_factory=lambda: np.empty(0), repr=False)
     weights: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    # Closed Laplace transform (s, power) of a law composed of others; see `laplace`.
+    transform: Callable[[NDArray[Any], int], NDArray[Any]] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"Law({self.kind}, mean={self.mean:.6g}, variance={self.variance:.6g})"
@@ -119,6 +121,8 @@ class Law:
         return np.where(outside, np.inf, result) if outside.any() else result
 
     def _transform(self, s: NDArray[Any], power: int) -> NDArray[Any]:
+        if self.transform is not None:
+            return self.transform(s, power)
         if self.kind == "constant":
             return self.mean**power * np.exp(-s * self.mean)
         name, shapes, loc, scale = self._parameters
