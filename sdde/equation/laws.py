@@ -39,6 +39,7 @@ _ABSCISSAS: dict[str, Callable[..., float]] = {
     "pareto": lambda b: 0.0,
     "lomax": lambda c: 0.0,
 }
+_MANY = 1000  # measurements that quadratures still take one by one
 _EXAMPLE = "a number, scipy.stats.gamma(4, scale=0.25), or np.array([0.9, 1.1, 1.0])"
 
 
@@ -181,9 +182,10 @@ class Law:
     def nodes(self) -> tuple[Floats, Floats]:
         """Return values and weights with ``sum(weights * f(values))`` close to ``E f``.
 
-        Exact for constant, measured and discrete laws. For continuous ones Gauss-Legendre nodes of
-        the
-        quantile function on intervals of probability that halve towards both ends.
+        Exact for constant and discrete laws and for up to 1000 measurements; more of those are
+        condensed to two nodes a cell that keep its first four moments. For continuous laws
+        Gauss-Legendre nodes of the quantile function on intervals of probability that halve
+        towards both ends.
         """
         return self._nodes
 
@@ -191,6 +193,8 @@ class Law:
     def _nodes(self) -> tuple[Floats, Floats]:
         if self.kind == "constant":
             return np.array([self.mean]), np.array([1.0])
+        if self.kind == "measured" and len(self.points) > _MANY:
+            return _condensed(self.points)
         if self.kind in ("measured", "discrete"):
             return self.points, self.weights / self.weights.sum()
         values, weights = [], []
@@ -258,6 +262,34 @@ def uniform_moments(z: NDArray[Any], _: float, power: int) -> list[NDArray[Any]]
             term = term * (-near) / (n + 1)
         known.append(np.where(small, series, large))
     return known
+
+
+def _condensed(points: Floats) -> tuple[Floats, Floats]:
+    """Condense sorted measurements: in each narrow cell two nodes with its moments 0 to 3.
+
+    Cells hold at most 1/256 of the measurements and of their range. With mean m, deviation s and
+    skewness g of a cell, and r = sqrt(g^2 + 4), the nodes are m + s (g +- r) / 2, with shares
+    (1 -+ g / r) / 2 of its weight.
+    """
+    size = len(points)
+    place = (points - points[0]) / (points[-1] - points[0])
+    cell = (np.arange(size) * 256 // size) * 257 + (place * 256).astype(int)
+    begins = np.flatnonzero(np.diff(cell, prepend=-1))
+    count = np.diff(begins, append=size)
+    mean = np.add.reduceat(points, begins) / count
+    away = points - np.repeat(mean, count)
+    variance = np.add.reduceat(away**2, begins) / count
+    deviation = np.sqrt(variance)
+    third = np.add.reduceat(away**3, begins) / count
+    skewness = np.divide(third, deviation**3, out=np.zeros_like(third), where=deviation > 0)
+    root = np.sqrt(skewness**2 + 4.0)
+    values = np.concatenate(
+        [mean + deviation * (skewness - root) / 2.0, mean + deviation * (skewness + root) / 2.0]
+    )
+    share = count / size / 2.0
+    weights = np.concatenate([share * (1.0 + skewness / root), share * (1.0 - skewness / root)])
+    order = np.argsort(values, kind="stable")
+    return values[order], weights[order]
 
 
 def _smooth_table(frozen: Any, spread: float) -> Floats:

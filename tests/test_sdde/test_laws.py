@@ -133,3 +133,17 @@ def test_the_transform_of_a_heavy_tailed_law_is_finite_on_the_imaginary_axis():
     assert abs(law.laplace(0.0) - 1.0) < 1e-12
     assert np.isfinite(law.laplace(1j * np.array([0.5, 2.0]))).all()
     assert np.isinf(law.laplace(-0.1))
+
+
+@pytest.mark.parametrize("name", ["gamma", "lognormal", "pareto"])
+def test_many_measurements_are_condensed_without_loss(name):
+    """Thousands of logged cycle times must not make every quadrature slow, nor wrong."""
+    points = LAWS[name].rvs(20_000, random_state=1)
+    law = as_law(points, "compute_time")
+    values, weights = law.nodes()
+    assert len(values) <= 1100
+    for s in (0.5, 3.0, 2.0 + 8.0j, -0.2):
+        exact = np.exp(-s * points).mean()
+        np.testing.assert_allclose(law.laplace(s), exact, rtol=1e-7, atol=1e-9)
+    for power in range(4):
+        np.testing.assert_allclose(weights @ values**power, (points**power).mean(), rtol=1e-10)
