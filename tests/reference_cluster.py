@@ -102,19 +102,34 @@ def events(
     return rows
 
 
-def simpy_async_sgd(*, workers, draw, alpha, noise, time, rng):
-    """Return x(time) and the staleness of every gradient, on the quadratic with curvature 1."""
-    state = {"x": 1.0, "version": 0}
+def simpy_sgd(*, workers, draw, alpha, noise, time, rng, k=1, idle=False, threshold=math.inf):
+    """Return x(time) and the staleness of every applied gradient, for curvature 1.
+
+    An update is made by the mean of `k` gradients; with `idle` those who gave them wait for it.
+    Gradients of staleness `threshold` or more are dropped.
+    """
+    state = {"x": 1.0, "version": 0, "group": []}
     staleness = []
     environment = simpy.Environment()
+    updated = {"event": environment.event()}
 
     def worker():
         while True:
             read, version = state["x"], state["version"]
             yield environment.timeout(draw(rng))
-            state["x"] -= alpha * (read + noise * rng.standard_normal())
-            staleness.append(state["version"] - version)
-            state["version"] += 1
+            late = state["version"] - version
+            if late >= threshold:
+                continue
+            staleness.append(late)
+            state["group"].append(read + noise * rng.standard_normal())
+            if len(state["group"]) == k:
+                state["x"] -= alpha * sum(state["group"]) / k
+                state["version"] += 1
+                state["group"] = []
+                done, updated["event"] = updated["event"], environment.event()
+                done.succeed()
+            elif idle:
+                yield updated["event"]
 
     for _ in range(workers):
         environment.process(worker())

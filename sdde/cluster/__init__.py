@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         StaleSynchronous,
         Synchronous,
     )
+    from sdde.cluster.objective import Objective, rosenbrock, strict_saddle
     from sdde.cluster.quadratic import Quadratic
     from sdde.cluster.rules import (
         BalancedGroup,
@@ -70,6 +71,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Quadratic": "quadratic",
+    "Objective": "objective",
+    "rosenbrock": "objective",
+    "strict_saddle": "objective",
     "Runs": "runs",
     "SharedLink": "system",
     "Softmax": "softmax",
@@ -126,7 +130,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "System", "SharedLink", "Quadratic", "Softmax", "simulate", "Runs",
+    "System", "SharedLink", "Quadratic", "Softmax", "Objective", "rosenbrock", "strict_saddle",
+    "simulate", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
     "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "Rennala",
     "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",

@@ -73,6 +73,7 @@ class Plan(NamedTuple):
     until_loss: float
     loss_interval: int
     by_time: bool
+    diagonal: bool  # the objective is a quadratic, whose gradient the loop knows
     log: bool
     grid: Floats  # times, or numbers of updates
     k0: int

@@ -16,9 +16,12 @@ import numpy as np
 from numba import float64, int64, njit, void
 from numpy.typing import NDArray
 
+from sdde.cluster.objective import Objective
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.softmax import Softmax
 from sdde.engine import storage, streams
+from sdde.engine.fingerprint import Unhashable, fingerprint
+from sdde.errors import CompileError
 
 Floats = NDArray[np.float64]
 
@@ -43,9 +46,10 @@ class Compiled(NamedTuple):
     scratch: int  # floats that one thread needs
     start: Floats
     loss_interval: int  # updates between two looks at the loss of a run that stops on it
+    diagonal: bool  # a quadratic, whose gradient the loop knows
 
 
-def compiled(objective: Quadratic | Softmax) -> Compiled:
+def compiled(objective: Quadratic | Softmax | Objective) -> Compiled:
     """Return an objective's functions and numbers.
 
     The loss of a quadratic costs as little as its gradient, so a run that stops on its loss looks
@@ -54,7 +58,13 @@ def compiled(objective: Quadratic | Softmax) -> Compiled:
     if isinstance(objective, Quadratic):
         numbers = np.concatenate([objective.eigenvalues, objective.noise])
         functions = _function(diagonal_gradient, GRADIENT), _function(diagonal_loss, LOSS)
-        return Compiled(*functions, numbers, 0, np.array(objective.start), 1)
+        return Compiled(*functions, numbers, 0, np.array(objective.start), 1, diagonal=True)
+    if isinstance(objective, Objective):
+        header = [objective.samples, objective.batch, objective.lowest]
+        numbers = np.concatenate([header, objective.noise])
+        functions = _users(objective.gradient_function, objective.loss_function, objective.samples)
+        start = np.array(objective.start)
+        return Compiled(*functions, numbers, 0, start, 100 if objective.samples else 1, False)
     samples, features = objective.inputs.shape
     classes = objective.classes
     chunk = int(np.clip(_BLAS_SERIAL // (features * classes), 1, 64))
@@ -65,7 +75,7 @@ def compiled(objective: Quadratic | Softmax) -> Compiled:
     numbers = np.concatenate([header, objective.inputs.ravel(), objective.labels.astype(float)])
     scratch = chunk * (features + classes + 1) + features * classes
     functions = _function(_softmax_gradient, GRADIENT), _function(_softmax_loss, LOSS)
-    return Compiled(*functions, numbers, scratch, np.array(objective.start), 100)
+    return Compiled(*functions, numbers, scratch, np.array(objective.start), 100, diagonal=False)
 
 
 @cache
@@ -73,6 +83,71 @@ def _function(function: FunctionType, signature: Any) -> Any:
     source = Path(__file__).read_bytes()
     key = storage.key_of(source, function.__name__.encode())
     return storage.compiled(function, signature, key)
+
+
+def _users(gradient: Any, loss: Any, samples: int) -> tuple[Any, Any]:
+    """Compile functions of the user's own."""
+    template = _sampled_gradient if samples else _noisy_gradient
+    return (
+        _user(template, gradient, GRADIENT, "gradient"),
+        _user(_excess_loss, loss, LOSS, "loss"),
+    )
+
+
+def _user(template: FunctionType, function: Any, signature: Any, name: str) -> Any:
+    inner = function if hasattr(function, "py_func") else njit(error_model="numpy")(function)
+    # The template finds the function among its globals, which storage keeps.
+    outer = FunctionType(
+        template.__code__, {**template.__globals__, "_function_of_user": inner}, template.__name__
+    )
+    try:
+        try:
+            key = storage.key_of(Path(__file__).read_bytes(), fingerprint(function), name.encode())
+        except Unhashable:
+            return njit(signature, nogil=True, error_model="numpy", fastmath=False)(outer)
+        return storage.compiled(outer, signature, key)
+    except Exception as error:  # numba lets errors of its own parts through
+        cause = str(error).strip().splitlines()[-1]
+        raise CompileError(
+            f"{name} could not be compiled by numba: {cause}\n"
+            "  It gets x as a float64 array (and a sample's number) and must return an array."
+        ) from None
+
+
+def _function_of_user(x: Any, sample: int = 0) -> Any:
+    """Stand for the user's function, which takes this name in a copy of the functions below."""
+    raise NotImplementedError
+
+
+def _noisy_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):
+    dim = reads.shape[1]
+    slope = _function_of_user(reads[row].copy())
+    width = dim + dim % 2
+    for i in range(dim):
+        out[i] = slope[i]
+        if numbers[3 + i] > 0.0:
+            z = streams.normal(k0, k1, run, job * width + i, worker, streams.GRADIENT)
+            out[i] += numbers[3 + i] * z
+
+
+def _sampled_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):
+    dim, samples, batch = reads.shape[1], int(numbers[0]), int(numbers[1])
+    x = reads[row].copy()
+    width = dim + dim % 2
+    for i in range(dim):
+        out[i] = 0.0
+        if numbers[3 + i] > 0.0:
+            z = streams.normal(k0, k1, run, job * width + i, worker, streams.GRADIENT)
+            out[i] = numbers[3 + i] * z
+    for s in range(batch):
+        u = streams.uniform(k0, k1, run, job * batch + s, worker, streams.SAMPLING)
+        slope = _function_of_user(x, int(u * samples))
+        for i in range(dim):
+            out[i] += slope[i] / batch
+
+
+def _excess_loss(x, numbers, scratch):
+    return _function_of_user(x.copy()) - numbers[2]
 
 
 def diagonal_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):

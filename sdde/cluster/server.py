@@ -77,7 +77,7 @@ def run_block(
     overtaken = rules.stop and admission == code.FRESH
 
     workers, dim, points = compute.shape[0], start.shape[0], grid.shape[0]
-    diagonal = scratch.shape[0] == 0
+    diagonal = plan.diagonal
     leaves = 1
     while leaves < workers + (1 if served else 0):
         leaves *= 2

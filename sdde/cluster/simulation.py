@@ -26,6 +26,7 @@ from sdde.cluster.encoding import (
     machines_of,
     rules_of,
 )
+from sdde.cluster.objective import Objective
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.runs import STATUS, Runs, Staleness
 from sdde.cluster.softmax import Softmax
@@ -39,7 +40,7 @@ _POLL = 0.1  # seconds between two looks at the progress of the threads
 
 
 def simulate(
-    objective: Quadratic | Softmax,
+    objective: Quadratic | Softmax | Objective,
     method: Any,
     system: System,
     *,
@@ -64,7 +65,7 @@ def simulate(
 
     Parameters
     ----------
-    objective : Quadratic or Softmax
+    objective : Quadratic, Softmax or Objective
         What is minimised.
     method : method
         How gradients become updates: `AsyncSGD`, `KSync`, ... or `Composed` of rules.
@@ -136,7 +137,7 @@ def simulate(
     >>> abs(runs.staleness.mean - 7) < 0.1
     True
     """
-    if not isinstance(objective, Quadratic | Softmax):
+    if not isinstance(objective, Quadratic | Softmax | Objective):
         raise checks.fail(
             "objective",
             objective,
@@ -228,7 +229,8 @@ class _Job:
             updates=np.iinfo(np.int64).max if updates is None else updates,
             time=math.inf if self.time is None else self.time,
             until_loss=-math.inf if self.until_loss is None else self.until_loss,
-            loss_interval=target.loss_interval, by_time=self.time is not None, log=self.trace,
+            loss_interval=target.loss_interval, by_time=self.time is not None,
+            diagonal=target.diagonal, log=self.trace,
             grid=grid, k0=key[0], k1=key[1],
         )  # fmt: skip
         blocks = min(self.runs, 8 * self.threads)
