@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .conditions import Condition
     from .delay_system import DelaySystem
     from .links import LinkUse, shared_link
-    from .planning import Plan, PlanRow, plan
+    from .plan_search import PlanRow
+    from .planning import Plan, plan
     from .staleness import Staleness, poisson_error, staleness_law
     from .worker_limits import BestDamping, best_damping
 
@@ -45,7 +46,7 @@ _HOMES = {
     "staleness_law": "staleness",
     "Condition": "conditions",
     "Plan": "planning",
-    "PlanRow": "planning",
+    "PlanRow": "plan_search",
     "plan": "planning",
 }
 _HOMES |= {

@@ -21,7 +21,8 @@ from sdde.errors import ArgumentError
 from .accounts import EXACT, MODEL, Account, Case, Estimate, Row, averaged, crossing
 from .async_sgd import AsyncSGD
 from .condense import condense
-from .planning import Plan, model_of, plan
+from .plan_search import model_of
+from .planning import Plan, plan
 
 Floats = NDArray[np.float64]
 

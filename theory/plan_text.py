@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .planning import Plan, PlanRow
+    from .plan_search import PlanRow
+    from .planning import Plan
 
 
 def explain(plan: "Plan") -> str:
@@ -40,6 +41,8 @@ def _beyond(plan: "Plan") -> list[str]:
     assert plan.workers is not None
     rows = {row.workers: row for row in plan.table}
     lines = []
+    if plan.workers == plan.limits["safe_workers"] < max(rows):
+        lines.append("More are faster still, but come closer to divergence than the margin allows.")
     more = [count for count in sorted(rows) if count >= 1.5 * plan.workers]
     if more:
         row = rows[more[0]]
@@ -68,11 +71,11 @@ def _beyond(plan: "Plan") -> list[str]:
 def _infeasible(plan: "Plan") -> list[str]:
     lines = [f"No number of workers reaches the target loss {plan.target_loss:.4g}."]
     lowest = plan.limits["lowest_floor"]
-    if math.isinf(lowest):
+    if math.isinf(lowest) or plan.limits["safe_workers"] == 0:
         limit = plan.limits["max_learning_rate"]
         lines.append(
-            f"Training diverges at learning rate {plan.learning_rate:.4g} even with "
-            f"{plan.table[0].workers} worker(s); below {limit:.4g} it does not."
+            f"Learning rate {plan.learning_rate:.4g} diverges, or nearly so, even with "
+            f"{plan.table[0].workers} worker(s); the limit there is {limit:.4g}."
         )
         return lines
     lines.append(

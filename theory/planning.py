@@ -7,21 +7,18 @@ from, the limits, and the conditions it rests on. Theory only: nothing here simu
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdde import checks
 from sdde.cluster.methods import AsyncSGD as PlainMethod
 from sdde.cluster.quadratic import Quadratic
-from sdde.cluster.system import SharedLink, System
-from sdde.equation.laws import Law, as_law, as_laws
+from sdde.cluster.system import System
 
 from . import conditions
-from .arrivals import exact_kind
-from .async_sgd import AsyncSGD
 from .conditions import Condition
-from .cycle import cycle_law
+from .plan_search import PlanRow, Search, converted
 from .plan_text import explain
 
 if TYPE_CHECKING:
@@ -29,37 +26,6 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 1000  # tried when nobody says how many there are
 NEAR = 1.1  # times the best time that still counts as good
-_REGULAR = 0.5  # squared coefficient of variation below which cycles count as regular
-
-
-class PlanRow(NamedTuple):
-    """What theory predicts for one number of workers.
-
-    Attributes
-    ----------
-    workers : int
-    learning_rate : float
-    damping : float
-        Of the largest eigenvalue.
-    update_rate : float
-    staleness : float
-        Mean number of updates between read and use.
-    rate : float
-        Decay rate of the slowest mean, in 1/time; negative where it diverges.
-    floor : float
-        Expected excess loss that remains; ``inf`` where it grows without bound.
-    time_to_target : float
-        ``inf`` if never.
-    """
-
-    workers: int
-    learning_rate: float
-    damping: float
-    update_rate: float
-    staleness: float
-    rate: float
-    floor: float
-    time_to_target: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +48,8 @@ class Plan:
         Shortest and longest time for the chosen number over the treatments of arrivals that apply:
         how much the answer depends on the approximation.
     limits : dict
-        Numbers where something ends: ``max_workers`` (bounded expected loss), ``lowest_floor``,
+        Numbers where something ends: ``max_workers`` (bounded expected loss),
+        ``safe_workers`` (of those considered, with the margin), ``lowest_floor``,
         ``learning_rate_for_target``, ``link_saturation``.
     table : tuple of PlanRow
         All numbers that were tried.
@@ -158,6 +125,7 @@ def plan(
     learning_rate: float | None = None,
     max_workers: int | None = None,
     methods: Any = None,
+    margin: float = 0.1,
 ) -> Plan:
     r"""Return the number of workers that reaches a target loss soonest.
 
@@ -181,6 +149,10 @@ def plan(
         Most workers to consider; by default those of the system, or 1000.
     methods : sequence of method values, optional
         Methods to choose from; by default plain asynchronous SGD.
+    margin : float, optional
+        How far to stay from divergence: the learning rate is at most ``1 - margin`` times the
+        largest one with bounded expected loss. 0 allows the edge itself, where losses have heavy
+        tails and small errors of the description decide.
 
     Returns
     -------
@@ -219,14 +191,17 @@ def plan(
     eta = None
     if learning_rate is not None:
         eta = checks.positive("learning_rate", learning_rate, example=0.1)
+    away = checks.nonnegative("margin", margin, example=0.1)
+    if away >= 1.0:
+        raise checks.fail("margin", margin, "leaves no learning rate", remedy="margin = 0.1.")
     method = _one_method(methods)
-    machines = _converted(system)
+    machines = converted(system)
     listed = isinstance(system.compute_time, list | tuple)
     most = system.workers or MOST_WORKERS
     if max_workers is not None:
         wanted = checks.integer("max_workers", max_workers, lowest=1)
         most = min(wanted, most) if listed else wanted
-    search = _Search(quadratic, machines, target, eta, most)
+    search = Search(quadratic, machines, target, eta, most, away)
     search.run()
     best = search.best()
     rows = tuple(search.rows[count] for count in sorted(search.rows))
@@ -240,7 +215,10 @@ def plan(
             system, target, model.arrivals,
         )  # fmt: skip
     model = search.model(best.workers, best.learning_rate)
-    near = [row.workers for row in rows if row.time_to_target <= NEAR * best.time_to_target]
+    near = [
+        row.workers for row in rows
+        if row.time_to_target <= NEAR * best.time_to_target and row.workers <= search.safe
+    ]  # fmt: skip
     return Plan(
         best.workers, best.learning_rate, method, best.time_to_target, (min(near), max(near)),
         search.time_range(best), limits, rows, conditions.check(model, target_loss=target),
@@ -262,92 +240,6 @@ def as_quadratic(objective: Any) -> Quadratic:
     return found
 
 
-def model_of(
-    objective: Quadratic, system: System, *, workers: int, learning_rate: float,
-    arrivals: str | None = None,
-) -> AsyncSGD:  # fmt: skip
-    """Return the model of a system with some number of workers, with the best treatment of
-    arrivals.
-
-    Parameters
-    ----------
-    objective : sdde.cluster.Quadratic
-    system : sdde.cluster.System
-        Of a list of unequal workers the fastest are taken.
-    workers : int
-    learning_rate : float
-    arrivals : {"poisson", "regular", "exact"}, optional
-        By default the most exact one that applies.
-    """
-    machines = system if _has_laws(system) else _converted(system)
-    compute, communication = _workers_of(machines, workers)
-    model = AsyncSGD(
-        objective.eigenvalues, learning_rate=learning_rate, workers=workers, compute_time=compute,
-        communication=communication, gradient_noise=objective.noise, arrivals="poisson",
-    )  # fmt: skip
-    kind = arrivals or best_treatment(model)
-    return model if kind == "poisson" else model.replace(arrivals=kind)
-
-
-def best_treatment(model: AsyncSGD) -> str:
-    """Return the most exact treatment of arrivals that applies."""
-    if exact_kind(model.stream) is not None:
-        return "exact"
-    return "regular" if model.stream.delay.squared_variation < _REGULAR else "poisson"
-
-
-def _converted(system: System) -> System:
-    """Return the system with laws in place of numbers, and the server as a shared resource."""
-
-    def laws(value: Any, name: str) -> Any:
-        if isinstance(value, SharedLink):
-            return SharedLink(as_law(value.law, name), capacity=value.capacity)
-        if isinstance(value, list | tuple):
-            return [as_law(item, f"{name}[{i}]") for i, item in enumerate(value)]
-        return None if value is None else as_law(value, name)
-
-    compute = laws(system.compute_time, "compute_time")
-    communication = laws(system.communication, "communication")
-    server = laws(system.update_time, "update_time")
-    if server is None or server.mean == 0.0:
-        return System(compute, communication=communication, workers=system.workers)
-    if isinstance(communication, SharedLink):
-        raise checks.fail(
-            "update_time", system.update_time, "is given together with a shared link",
-            why="Two queues in a row have no solution here.",
-            remedy="Leave out the smaller of the two, or simulate.",
-        )  # fmt: skip
-    if isinstance(compute, list) or isinstance(communication, list):
-        raise checks.fail(
-            "update_time", system.update_time, "is given for unequal workers",
-            why="The queue at the server is solved for equal workers only.",
-            remedy="Leave update_time out, or simulate.",
-        )  # fmt: skip
-    think = cycle_law(compute, communication)
-    return System(think, communication=SharedLink(server), workers=system.workers)
-
-
-def _has_laws(system: System) -> bool:
-    """Return whether `_converted` has been there already."""
-    return isinstance(system.compute_time, Law) and system.update_time is None
-
-
-def _workers_of(system: System, workers: int) -> tuple[Any, Any]:
-    """Return the laws of the fastest workers of a list, or the one law of all."""
-    compute, communication = system.compute_time, system.communication
-    if not isinstance(compute, list) and not isinstance(communication, list):
-        return compute, communication
-    count = system.workers or len(communication)
-    computes = as_laws(compute, count, "compute_time")
-    computes = computes if len(computes) > 1 else computes * count
-    links = () if communication is None else as_laws(communication, count, "communication")
-    links = links if len(links) != 1 else links * count
-    means = [law.mean + (links[i].mean if links else 0.0) for i, law in enumerate(computes)]
-    fastest = sorted(np.argsort(means, kind="stable")[:workers])
-    chosen = [computes[i] for i in fastest]
-    return chosen, [links[i] for i in fastest] if links else None
-
-
 def _one_method(methods: Any) -> Any:
     allowed = (PlainMethod(),) if methods is None else tuple(methods)
     if len(allowed) != 1 or not isinstance(allowed[0], PlainMethod):
@@ -362,119 +254,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return int(value) if isinstance(value, int | np.integer) else value
-
-
-class _Search:
-    """Numbers of workers tried so far."""
-
-    def __init__(
-        self, objective: Quadratic, system: System, target: float, eta: float | None, most: int
-    ) -> None:
-        self.objective, self.system, self.target = objective, system, target
-        self.eta, self.most = eta, most
-        self.rows: dict[int, PlanRow] = {}
-
-    def model(self, workers: int, eta: float, arrivals: str | None = None) -> AsyncSGD:
-        return model_of(
-            self.objective, self.system, workers=workers, learning_rate=eta, arrivals=arrivals
-        )
-
-    def run(self) -> None:
-        """Try a coarse grid, then fill in around the best until its neighbours are known."""
-        self.try_all(np.unique(np.geomspace(1, self.most, 20).round().astype(int)))
-        while True:
-            best = self.best()
-            if best is None:
-                return
-            known = sorted(self.rows)
-            at = known.index(best.workers)
-            low = known[max(at - 1, 0)]
-            high = known[min(at + 1, len(known) - 1)]
-            new = [
-                int(n) for n in np.unique(np.linspace(low, high, 9).round()) if n not in self.rows
-            ]
-            if not new:
-                return
-            self.try_all(new)
-
-    def try_all(self, counts: Any) -> None:
-        for count in counts:
-            if int(count) not in self.rows:
-                self.rows[int(count)] = self.row(int(count))
-
-    def row(self, workers: int) -> PlanRow:
-        eta = self.eta if self.eta is not None else self.best_rate(workers)
-        model = self.model(workers, eta)
-        floor = model.loss_floor()
-        reached = floor < self.target
-        return PlanRow(
-            workers, eta, float(model.damping.max()), model.update_rate, workers - 1.0,
-            model.rate(), floor,
-            model.time_to(self.target, self.objective.start) if reached else math.inf,
-        )  # fmt: skip
-
-    def best_rate(self, workers: int) -> float:
-        """Return the learning rate with the shortest time for this number of workers."""
-        model = self.model(workers, 1.0 / float(self.objective.eigenvalues.max()))
-        limit = 0.95 * model.max_learning_rate()
-
-        def time(eta: float) -> float:
-            trial = model.replace(learning_rate=eta)
-            if not trial.loss_floor() < self.target:
-                return math.inf
-            return trial.time_to(self.target, self.objective.start)
-
-        grid = np.geomspace(1e-4 * limit, limit, 17)
-        times = np.array([time(eta) for eta in grid])
-        if not np.isfinite(times).any():
-            return float(grid[0])
-        for _ in range(3):
-            best = int(np.argmin(times))
-            low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-            grid = np.geomspace(low, high, 7)
-            times = np.array([time(eta) for eta in grid])
-        return float(grid[int(np.argmin(times))])
-
-    def best(self) -> PlanRow | None:
-        """Return the row with the shortest time; of equal ones the fewest workers."""
-        rows = [row for row in self.rows.values() if math.isfinite(row.time_to_target)]
-        return min(rows, key=lambda row: (row.time_to_target, row.workers)) if rows else None
-
-    def time_range(self, best: PlanRow) -> tuple[float, float]:
-        """Return the shortest and longest time over the treatments of arrivals that apply."""
-        times = [best.time_to_target]
-        for kind in ("poisson", "regular"):
-            model = self.model(best.workers, best.learning_rate, kind)
-            if kind == "regular" and model.stream.delay.squared_variation >= _REGULAR:
-                continue
-            times.append(model.time_to(self.target, self.objective.start))
-        return min(times), max(times)
-
-    def limits(self) -> dict[str, float]:
-        """Return the numbers where something ends."""
-        best = self.best() or self.rows[min(self.rows)]
-        model = self.model(best.workers, best.learning_rate)
-        floors = [row.floor for row in self.rows.values()]
-        found = {"lowest_floor": min(floors), "max_learning_rate": model.max_learning_rate()}
-        if not isinstance(self.system.compute_time, list) and not isinstance(
-            self.system.communication, list
-        ):
-            found["max_workers"] = model.max_workers()
-        if self.objective.noise.any() and not min(floors) < self.target:
-            found["learning_rate_for_target"] = self.rate_for_target()
-        link = self.system.communication
-        if isinstance(link, SharedLink):
-            think = as_law(self.system.compute_time, "compute_time")
-            transfer = as_law(link.law, "communication")
-            found["link_saturation"] = link.capacity * (1.0 + think.mean / transfer.mean)
-        return found
-
-    def rate_for_target(self) -> float:
-        """Return the learning rate at which one worker's noise floor is half the target."""
-        low = 0.0
-        high = self.model(1, 1.0).max_learning_rate()
-        for _ in range(60):  # the floor rises with the learning rate
-            middle = 0.5 * (low + high)
-            reached = self.model(1, middle).loss_floor() < 0.5 * self.target
-            low, high = (middle, high) if reached else (low, middle)
-        return low

@@ -151,3 +151,25 @@ def test_theory_needs_neither_numba_nor_matplotlib():
     )
     root = sdde.__path__[0] + "/.."
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_a_plan_keeps_its_distance_from_divergence():
+    """Near the edge losses have heavy tails, and one worker more can be one too many."""
+    wide = cluster.Quadratic([1.0, 0.001], noise=1e-4)
+    law = 1.0
+
+    def answer(margin):
+        return theory.plan(
+            wide, cluster.System(law), target_loss=1e-5, learning_rate=0.05, margin=margin
+        )
+
+    edge, safe = answer(0.0), answer(0.1)
+    assert safe.workers < edge.workers <= edge.limits["max_workers"]
+    model = theory.AsyncSGD(
+        wide.eigenvalues, learning_rate=0.05, workers=safe.workers, compute_time=law,
+        gradient_noise=wide.noise, arrivals=safe.arrivals,
+    )  # fmt: skip
+    assert 0.05 <= 0.9 * model.max_learning_rate()
+    assert "closer to divergence than the margin allows" in safe.explain()
+    with pytest.raises(ArgumentError, match=r"margin = 1.0 leaves no learning rate"):
+        answer(1.0)
