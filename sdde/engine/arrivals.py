@@ -6,7 +6,7 @@ the state is read on the straight line to where drift and noise lead, plus what 
 so far. Nothing here compiles.
 """
 
-from sdde.engine.template import NO_DELAYS_DRAWN, ChunkWriter, JumpLayout, Text, in_tuple
+from sdde.engine.template import NO_DELAYS_DRAWN, ChunkWriter, JumpLayout, Text
 
 _LAWS = 64  # channels of random numbers kept for the laws of one jump
 
@@ -142,7 +142,7 @@ class _ArrivalWriter:
             return
         state, late = "before.copy()", f"d_{name}"
         if layout.scalar:
-            state, late = "before[0]", in_tuple([f"d_{name}[{j}, 0]" for j in range(seen)])
+            state, late = "before[0]", f"d_{name}.reshape({seen})"
         call = f"{name}(s, {state}, {late}{'' if mark is None else f', {mark}'}{self.writer.more})"
         if layout.scalar or (len(outputs) == 1 and mark is None):
             text.add(f"{outputs[0]} = {call}")

@@ -7,17 +7,19 @@ that the chunk receives. Nothing here runs a path.
 
 import math
 import threading
-from collections.abc import Callable
-from types import FunctionType
+from dataclasses import replace
+from types import CellType, FunctionType
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from sdde.engine import storage, streams
-from sdde.engine.expressions import Expressions, Untraceable, trace
+from sdde.engine.failures import compile_error, not_a_function
 from sdde.engine.fingerprint import Unhashable, fingerprint
+from sdde.engine.forms import LARGEST_WRITTEN, Forms, Functions, forms_of, functions_of
 from sdde.engine.kernels import driver, elementary, trigonometric
 from sdde.engine.kernels.quantile import quantile
 from sdde.engine.kernels.reading import state_at
@@ -30,8 +32,9 @@ from sdde.errors import CompileError
 
 Floats = NDArray[np.float64]
 
-_LARGEST_SYSTEM = 16  # components; larger ones are computed with arrays
-_LONGEST_LINE = 1000  # operations of one function written out; more take too long to compile
+_MANY = 64  # paths in a block: enough to fill vector registers, few enough for the cache
+_FEW = 8  # the same when there are few paths
+_FEW_LARGE = 16  # the same for large systems
 
 # NumPy's functions under the names that expressions call them by, the package's own where it has
 # them
@@ -39,6 +42,21 @@ _ELEMENTARY: dict[str, Any] = {
     name: getattr(elementary, name, None) or getattr(trigonometric, name, None) or getattr(np, name)
     for name, operation in OPERATIONS.items()
     if not operation.text
+}
+
+_SPACE: dict[str, Any] = {
+    "__name__": __name__,
+    "np": np,
+    "state_at": state_at,
+    "use_widest_vectors": use_widest_vectors,
+    "quantile": quantile,
+    "uniform": streams.uniform,
+    "exponential": streams.exponential,
+    "ARRIVALS": streams.ARRIVALS,
+    "ARRIVAL_DELAYS": streams.ARRIVAL_DELAYS,
+    "MARKS": streams.MARKS,
+    "DECISIONS": streams.DECISIONS,
+    **_ELEMENTARY,
 }
 
 _models: dict[tuple[Any, ...], Any] = {}
@@ -53,19 +71,30 @@ class Model(NamedTuple):
     parameters: Floats
 
 
+def width_for(dim: int, paths: int) -> int:
+    """Return how many paths a block holds."""
+    if dim > LARGEST_WRITTEN:  # the same for any number of paths: it decides the products' bits
+        return _FEW_LARGE
+    if paths == 1:
+        return 1
+    return _FEW if paths < _MANY // 2 else _MANY
+
+
 def compile_model(
-    problem: Problem, state_shape: tuple[int, ...], method: Method, width: int
+    problem: Problem, state_shape: tuple[int, ...], method: Method, paths: int
 ) -> Model:
-    """Return the chunk of `problem` for blocks of `width` paths, compiling it if it is new."""
+    """Return the chunk of `problem` for so many paths, compiling it if it is new."""
+    width = width_for(math.prod(state_shape), paths)
     layout, parameters = describe(problem, state_shape, method, width)
-    functions = _functions(problem)
+    functions = functions_of(problem)
     with _lock:
         try:
             # Whole numbers may be part of the text: indices, exponents, switches.
             whole = [arg for arg in problem.args if np.asarray(arg).dtype.kind != "f"]
             known: tuple[Any, ...] = (fingerprint(functions, whole), layout)
         except Unhashable:  # content that cannot be seen may change: the text decides
-            known = (*functions.values(), _source(problem, layout))
+            forms = forms_of(problem, state_shape)
+            known = (*functions.values(), chunk_source(layout, forms))
         if known not in _models:
             _models[known] = _compile(problem, layout, functions)
         return Model(_models[known], layout, parameters)
@@ -131,100 +160,100 @@ def _flatten(args: tuple[Any, ...]) -> tuple[tuple[Parameter, ...], Floats]:
     return tuple(parameters), np.concatenate(values)
 
 
-def _functions(problem: Problem) -> dict[str, Callable[..., Any]]:
-    """Return the user's functions under the names by which the chunk calls them."""
-    functions = {"drift": problem.drift}
-    if callable(problem.diffusion):
-        functions["diffusion"] = problem.diffusion
-    for q, jump in enumerate(problem.jumps):
-        functions[f"effect{q}"] = jump.effect
-        if callable(jump.rate):
-            functions[f"rate{q}"] = jump.rate
-    return functions
-
-
-def _expressions(problem: Problem, layout: Layout) -> dict[str, Expressions | None]:
-    """Read each function as expressions; None where it must be called: it branches or is long."""
-    own, state_shape = len(problem.delays), () if layout.scalar else (layout.dim,)
-    result = {"drift": _read(problem, problem.drift, "drift", state_shape, own)}
-    if callable(problem.diffusion):
-        result["diffusion"] = _read(problem, problem.diffusion, "diffusion", state_shape, own)
-    for q, jump in enumerate(problem.jumps):
-        seen = own if jump.delay_laws is None else len(jump.delay_laws)
-        mark = (len(jump.mark_laws),) if jump.has_mark_vector else ()
-        result[f"effect{q}"] = _read(problem, jump.effect, "effect", state_shape, seen, mark=mark)
-        if callable(jump.rate):
-            result[f"rate{q}"] = _read(problem, jump.rate, "rate", state_shape, own)
-    return result
-
-
-def _read(
-    problem: Problem,
-    function: Any,
-    kind: str,
-    state_shape: tuple[int, ...],
-    delays: int,
-    *,
-    mark: tuple[int, ...] | None = None,
-) -> Expressions | None:
-    if math.prod(state_shape) > _LARGEST_SYSTEM:
-        return None
+def _compile(problem: Problem, layout: Layout, functions: Functions) -> Any:
+    forms = forms_of(problem, () if layout.scalar else (layout.dim,))
+    plain = replace(forms, in_lanes=False, with_tuples=False)
+    if forms == plain:
+        return _compile_as(layout, functions, plain)
     try:
-        read = trace(
-            function, state_shape=state_shape, n_delays=delays, args=problem.args,
-            extra=None if mark is None else {"mark": mark}, name=kind,
-            shapes=[()] if kind == "rate" else None,
-        )  # fmt: skip
-    except Untraceable:
-        return None
-    return read if len(read.nodes) <= _LONGEST_LINE else None
+        return _compile_as(layout, functions, forms)
+    except CompileError:  # what Python does with many paths or a tuple, numba may not
+        return _compile_as(layout, functions, plain)
 
 
-def _source(problem: Problem, layout: Layout) -> str:
-    return chunk_source(layout, _expressions(problem, layout))
-
-
-def _compile(problem: Problem, layout: Layout, functions: dict[str, Callable[..., Any]]) -> Any:
-    expressions = _expressions(problem, layout)
-    source = chunk_source(layout, expressions)
-    called = {name: functions[name] for name, read in expressions.items() if read is None}
+def _compile_as(layout: Layout, functions: Functions, forms: Forms) -> Any:
+    source = chunk_source(layout, forms)
+    called = {name: functions[name] for name, read in forms.expressions.items() if read is None}
     try:
         key = storage.key_of(source.encode(), fingerprint(called))
     except Unhashable:
         key = None
     if key is not None and (key,) in _models:
         return _models[(key,)]
-    space: dict[str, Any] = {
-        "__name__": __name__,
-        "np": np,
-        "state_at": state_at,
-        "use_widest_vectors": use_widest_vectors,
-        "quantile": quantile,
-        "uniform": streams.uniform,
-        "exponential": streams.exponential,
-        "ARRIVALS": streams.ARRIVALS,
-        "ARRIVAL_DELAYS": streams.ARRIVAL_DELAYS,
-        "MARKS": streams.MARKS,
-        "DECISIONS": streams.DECISIONS,
-    }
-    space |= _ELEMENTARY
-    space |= {name: _lowered(name, function) for name, function in called.items()}
+    space = {**_SPACE, **{name: lowered(name, function) for name, function in called.items()}}
     exec(compile(source, "<chunk>", "exec"), space)
     try:
         chunk = storage.compiled(space["chunk"], driver.CHUNK, key)
     except numba.core.errors.NumbaError as error:
-        raise CompileError(f"{', '.join(called)} could not be compiled: {error}") from None
+        raise _blame(layout, forms, space, called, error) from None
     if key is not None:
         _models[(key,)] = chunk
     return chunk
 
 
-def _lowered(name: str, function: Callable[..., Any]) -> Any:
-    """Return `function` as something numba inlines."""
+def _blame(
+    layout: Layout, forms: Forms, space: dict[str, Any], called: Functions, error: Exception
+) -> CompileError:
+    """Find the function that cannot be compiled by compiling each alone."""
+    for name, function in called.items():
+        try:
+            space[name].compile(_signature(layout, forms, name))
+        except numba.core.errors.NumbaError as own:
+            return compile_error(name, getattr(function, "py_func", function), own)
+    name, function = next(iter(called.items()))
+    return compile_error(name, getattr(function, "py_func", function), error)
+
+
+def _signature(layout: Layout, forms: Forms, name: str) -> tuple[Any, ...]:
+    """Return the types of a called function's arguments."""
+    number, kind = types.float64, name.rstrip("0123456789")
+    delays, mark = layout.delays, []
+    if kind == "effect":
+        jump = layout.jumps[int(name.removeprefix(kind))]
+        delays = layout.delays if jump.delays == NO_DELAYS_DRAWN else jump.delays
+        mark = [number[::1] if jump.mark_vector else number]
+    state, late = number, number[::1]
+    if not layout.scalar:
+        state, late = (number[:, ::1], number[:, :, ::1]) if forms.in_lanes else (
+            number[::1], number[:, ::1]
+        )  # fmt: skip
+    elif forms.with_tuples and kind in ("drift", "diffusion"):
+        late = types.UniTuple(number, delays)
+    each = {"float": number, "int": types.int64, "bool": types.boolean}
+    further = [
+        each[a.kind][(slice(None),) * (len(a.shape) - 1) + (slice(None, None, 1),)]
+        if a.shape
+        else each[a.kind]
+        for a in layout.parameters
+    ]
+    return (number, state, late, *mark, *further)
+
+
+def lowered(name: str, function: Any) -> Any:
+    """Return a user's function as something numba inlines, its plain Python helpers likewise."""
     plain = getattr(function, "py_func", function)
     if not isinstance(plain, FunctionType):
-        raise CompileError(
-            f"{name} = {function!r} is not an ordinary Python function.\n"
-            "  Only functions made by def or lambda can be compiled."
-        )
-    return numba.njit(forceinline=True, error_model="numpy", fastmath=False)(plain)
+        raise not_a_function(name, function)
+    return _lowered(plain, {})
+
+
+def _lowered(plain: FunctionType, known: dict[FunctionType, Any]) -> Any:
+    if plain in known:
+        return known[plain]
+    code = plain.__code__
+    scope = dict(plain.__globals__)
+    copy = FunctionType(code, scope, plain.__name__, plain.__defaults__, plain.__closure__)
+    copy.__kwdefaults__ = plain.__kwdefaults__
+    known[plain] = result = numba.njit(error_model="numpy", fastmath=False)(copy)
+    for used in {*code.co_names} & scope.keys():
+        if isinstance(scope[used], FunctionType):
+            scope[used] = _lowered(scope[used], known)
+    cells = []
+    for cell in plain.__closure__ or ():
+        content = cell.cell_contents
+        helper = isinstance(content, FunctionType)
+        cells.append(CellType(_lowered(content, known)) if helper else cell)
+    if any(a is not b for a, b in zip(cells, plain.__closure__ or (), strict=True)):
+        copy = FunctionType(code, scope, plain.__name__, plain.__defaults__, tuple(cells))
+        known[plain] = result = numba.njit(error_model="numpy", fastmath=False)(copy)
+    return result

@@ -8,7 +8,6 @@ added; a broken one is removed and made again. Nothing here knows what is compil
 
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 import warnings
@@ -74,9 +73,9 @@ def cache_info() -> CacheInfo:
     True
     """
     path = folder()
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
+    files = _files(path)
     size = sum(file.stat().st_size for file in files)
-    return CacheInfo(path, sum(file.parent == path for file in files), size)
+    return CacheInfo(path, sum(file.suffix == ".py" for file in files), size)
 
 
 def clear_cache() -> CacheInfo:
@@ -95,10 +94,14 @@ def clear_cache() -> CacheInfo:
     0
     """
     before = cache_info()
-    for file in before.path.glob("m_*.py"):
+    for file in _files(before.path):
         file.unlink(missing_ok=True)
-    shutil.rmtree(before.path / "__pycache__", ignore_errors=True)
     return before
+
+
+def _files(path: Path, name: str = "m_*") -> list[Path]:
+    """Return the files of entries: one for each key, and numba's beside it."""
+    return [*path.glob(f"{name}.py"), *path.glob(f"__pycache__/{name}.*")]
 
 
 @cache
@@ -173,5 +176,5 @@ def _entry(key: str) -> Path | None:
 
 
 def _remove(key: str) -> None:
-    for file in folder().glob(f"**/m_{key}.*"):
+    for file in _files(folder(), f"m_{key}"):
         file.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ the block) is column ``i * width + l``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdde.engine.expressions import Expressions
+from sdde.engine.forms import Forms
 from sdde.engine.methods import Method
 
 NO_DELAYS_DRAWN = -1
@@ -82,13 +82,14 @@ class ChunkWriter:
     Parameters
     ----------
     layout : Layout
-    expressions : dict
-        For each of the user's functions its expressions, or None where it is called by name.
+    forms : Forms
+        How each of the user's functions enters the chunk.
     """
 
-    def __init__(self, layout: Layout, expressions: dict[str, Expressions | None]) -> None:
+    def __init__(self, layout: Layout, forms: Forms) -> None:
         self.layout = layout
-        self.expressions = expressions
+        self.forms = forms
+        self.expressions = expressions = forms.expressions
         self.top = Text()  # runs once in a chunk
         self.step = Text()  # runs once in a step
         self.lane = Text()  # runs for each path
@@ -111,6 +112,9 @@ class ChunkWriter:
         """Return the source of ``chunk``; `arrivals` is the text that handles jumps."""
         layout = self.layout
         self._write_parameters()
+        if self.forms.in_lanes:
+            self._write_steps_of_all_lanes()
+            return self._assemble(arrivals)
         values = self._write_reads()
         drift = self._write_function("drift", values)
         coefficients = [""] * layout.dim
@@ -154,6 +158,14 @@ class ChunkWriter:
             suffix = ".astype(np.int64)" if parameter.kind == "int" else ""
             self.top.add(f"a{i} = {value}{suffix}")
 
+    def _write_slots(self) -> None:
+        """Find the rows of the ring on both sides of each delay."""
+        for j in range(self.layout.delays):
+            self.top.add(f"newer{j} = now - lags[{j}]", f"if newer{j} < 0: newer{j} += slots")
+            self.top.add(f"older{j} = newer{j} - 1", f"if older{j} < 0: older{j} += slots")
+            self.top.add(f"share{j} = shares[{j}]")
+            self.step.add(f"newer_row{j} = ring[newer{j}]", f"older_row{j} = ring[older{j}]")
+
     def _write_reads(self) -> tuple[list[str], list[list[str]]]:
         """Read the present state and the states at the delays; return their names."""
         layout = self.layout
@@ -161,11 +173,8 @@ class ChunkWriter:
             self.top.add(*(f"x{i} = ring[now, {i}]" for i in range(layout.dim)))
         else:
             self.lane.add(*(f"x{i} = x_row[{self.column(i)}]" for i in range(layout.dim)))
+        self._write_slots()
         for j in range(layout.delays):
-            self.top.add(f"newer{j} = now - lags[{j}]", f"if newer{j} < 0: newer{j} += slots")
-            self.top.add(f"older{j} = newer{j} - 1", f"if older{j} < 0: older{j} += slots")
-            self.top.add(f"share{j} = shares[{j}]")
-            self.step.add(f"newer_row{j} = ring[newer{j}]", f"older_row{j} = ring[older{j}]")
             for i in range(layout.dim):
                 name, column = f"d{j}_{i}", self.column(i)
                 self.lane.add(f"{name} = newer_row{j}[{column}]")
@@ -187,6 +196,10 @@ class ChunkWriter:
             self.lane.add(*source.per_lane)
         elif self.layout.scalar:
             late = in_tuple([row[0] for row in delayed])
+            if not self.forms.with_tuples:
+                self.top.add(f"d_{name} = np.empty({len(delayed)})")
+                self.lane.add(*(f"d_{name}[{j}] = {row[0]}" for j, row in enumerate(delayed)))
+                late = f"d_{name}"
             self.lane.add(f"{outputs[0]} = {name}(t, x0, {late}{self.more})")
         else:
             self._write_call_with_arrays(name, outputs)
@@ -201,6 +214,33 @@ class ChunkWriter:
         )
         self.lane.add(f"all_{name} = {name}(t, x_{name}, d_{name}{self.more})")
         self.lane.add(*(f"{out} = all_{name}[{i}]" for i, out in enumerate(outputs)))
+
+    def _write_steps_of_all_lanes(self) -> None:
+        """Call drift and diffusion once in a step, with arrays whose last axis runs over lanes."""
+        layout = self.layout
+        rows = f"({layout.dim}, {layout.width})"
+        self.top.add(f"d = np.empty(({layout.delays}, {layout.dim}, {layout.width}))")
+        self._write_slots()
+        self.step.add(f"x = x_row.reshape({rows})")
+        for j in range(layout.delays):
+            self.step.add(f"d_row = d[{j}].reshape({layout.dim * layout.width})")
+            self.step.add(f"for k in range({layout.dim * layout.width}):")
+            self.step.add(f"    v = newer_row{j}[k]")
+            self.step.add(f"    d_row[k] = v + share{j} * (older_row{j}[k] - v)")
+        self.step.add(f"f = drift(t, x, d{self.more})")
+        coefficient = f"p[{layout.additive} + i]"
+        if layout.channels and layout.additive is None:
+            self.step.add(f"s = diffusion(t, x, d{self.more})")
+            coefficient = "s[i, l]"
+        self.step.add(f"for i in range({layout.dim}):", f"    for l in range({layout.width}):")
+        column = self.column("i")
+        if layout.channels == 0:
+            value = layout.method.plain_step.format(x=f"x_row[{column}]", drift="f[i, l]")
+        else:
+            normal = f"z_row[{column}]" if layout.channels > 1 else "z_row[l]"
+            noise = f"({coefficient} * root) * {normal}"
+            value = layout.method.step.format(x=f"x_row[{column}]", drift="f[i, l]", noise=noise)
+        self.step.add(f"        y_row[{column}] = {value}")
 
     def _assemble(self, arrivals: str) -> str:
         layout, text = self.layout, Text()
@@ -217,7 +257,7 @@ class ChunkWriter:
         if layout.channels:
             text.add("z_row = z[g]")
         text.lines += self.step.lines
-        if not self.is_single:
+        if not (self.is_single or self.forms.in_lanes):
             text.add(f"for l in range({layout.width if self.all_read else 'lanes'}):")
         text.lines += self.lane.lines
         text.lines += arrivals.splitlines()
@@ -234,9 +274,9 @@ def in_tuple(names: Sequence[str]) -> str:
     return "(" + "".join(f"{name}, " for name in names) + ")"
 
 
-def chunk_source(layout: Layout, expressions: dict[str, Expressions | None]) -> str:
+def chunk_source(layout: Layout, forms: Forms) -> str:
     """Return the text of the function ``chunk`` of a model."""
     from sdde.engine.arrivals import arrivals_source
 
-    writer = ChunkWriter(layout, expressions)
+    writer = ChunkWriter(layout, forms)
     return writer.write(arrivals_source(writer) if layout.jumps else "")

@@ -25,8 +25,6 @@ from sdde.solving.solution import LIMIT, Solution
 Floats = NDArray[np.float64]
 _STATUS = {driver.DONE: "done", driver.DIVERGED: "diverged", driver.INTERRUPTED: "interrupted"}
 _NOT_BEGUN = -1
-_WIDTH = 64  # lanes of a block: enough to fill vector registers, few enough for the cache
-_FEW = 8  # lanes of a block when there are few paths
 _GROUP = 32  # steps of noise made at a time
 _LONG_GROUP = 512  # the same for a single path
 
@@ -145,13 +143,6 @@ def _allocate(paths: int, times: int, dim: int) -> Floats:
         ) from None
 
 
-def _width(paths: int) -> int:
-    """Return how many paths to compute side by side."""
-    if paths == 1:
-        return 1
-    return _FEW if paths < _WIDTH // 2 else _WIDTH
-
-
 class _Run:
     """Arrays that the compiled code fills, and the call that fills them."""
 
@@ -168,8 +159,9 @@ class _Run:
 
     def start(self, method: Method, threads: int, progress: Progress) -> None:
         """Compile, and run all paths or as many as Ctrl-C lets."""
-        plan, saves, width = self.plan, self.saves, _width(len(self.x))
-        model = compile_model(self.problem, plan.state_shape, method, width)
+        plan, saves = self.plan, self.saves
+        model = compile_model(self.problem, plan.state_shape, method, len(self.x))
+        width = model.layout.width
         drive, noise = compiled_driver(), compiled_noise(width)
         group = _LONG_GROUP if width == 1 else _GROUP
         slots = max(plan.deepest + 3, group + 2)

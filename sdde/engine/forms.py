@@ -1,0 +1,144 @@
+"""How each of the user's functions enters a chunk: written out, or called with numbers or arrays.
+
+A function that can be read as a short straight line is written out. The others are called: with
+one path's numbers or arrays, or, in large systems, with the arrays of many paths at once where
+trial calls show that this gives each path's own result (then matrix products serve all of them).
+The choice depends on the problem alone, never on how many paths are run. Nothing here compiles a
+chunk.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sdde.engine.expressions import Expressions, Untraceable, trace
+from sdde.equation.problem import Problem
+
+LARGEST_WRITTEN = 16  # components; larger systems are computed with arrays
+_LONGEST_LINE = 1000  # operations of one function; more take too long to compile
+_TRIALS = 4
+_LANES = 5
+
+Functions = dict[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """The form of each function of a problem.
+
+    Attributes
+    ----------
+    expressions : dict
+        For each function its expressions, or None where it is called by name.
+    in_lanes : bool
+        Drift and diffusion are called with arrays whose last axis runs over paths.
+    with_tuples : bool
+        Functions of a scalar equation receive `delayed` as a tuple, which the compiler likes better
+        than an array.
+    """
+
+    expressions: dict[str, Expressions | None]
+    in_lanes: bool
+    with_tuples: bool
+
+
+def functions_of(problem: Problem) -> Functions:
+    """Return the user's functions under the names by which a chunk calls them."""
+    functions = {"drift": problem.drift}
+    if callable(problem.diffusion):
+        functions["diffusion"] = problem.diffusion
+    for q, jump in enumerate(problem.jumps):
+        functions[f"effect{q}"] = jump.effect
+        if callable(jump.rate):
+            functions[f"rate{q}"] = jump.rate
+    return functions
+
+
+def forms_of(problem: Problem, state_shape: tuple[int, ...]) -> Forms:
+    """Choose the form of each function."""
+    expressions = dict(_readings(problem, state_shape))
+    called = [
+        function
+        for name, function in functions_of(problem).items()
+        if name in ("drift", "diffusion") and expressions[name] is None
+    ]
+    large = math.prod(state_shape) > LARGEST_WRITTEN
+    return Forms(
+        expressions=expressions,
+        in_lanes=large and all(_serves_lanes(f, problem, state_shape[0]) for f in called),
+        with_tuples=state_shape == () and all(_takes_tuples(f, problem) for f in called),
+    )
+
+
+def _readings(
+    problem: Problem, state_shape: tuple[int, ...]
+) -> Iterator[tuple[str, Expressions | None]]:
+    own = len(problem.delays)
+    for name, function in functions_of(problem).items():
+        kind = name.rstrip("0123456789")
+        delays, extra, shapes = own, None, None
+        if kind == "effect":
+            jump = problem.jumps[int(name.removeprefix(kind))]
+            delays = own if jump.delay_laws is None else len(jump.delay_laws)
+            extra = {"mark": (len(jump.mark_laws),) if jump.has_mark_vector else ()}
+        elif kind == "rate":
+            shapes = [()]
+        if kind in ("drift", "diffusion") and math.prod(state_shape) > LARGEST_WRITTEN:
+            yield name, None
+            continue
+        try:
+            read = trace(
+                function, state_shape=state_shape, n_delays=delays, args=problem.args,
+                extra=extra, name=kind, shapes=shapes,
+            )  # fmt: skip
+        except Untraceable:
+            yield name, None
+            continue
+        yield name, read if len(read.nodes) <= _LONGEST_LINE else None
+
+
+def _serves_lanes(function: Callable[..., Any], problem: Problem, dim: int) -> bool:
+    """Return whether calls with many paths at once give each path's own result."""
+    rng = np.random.default_rng(0)
+    for trial in range(_TRIALS):
+        scale = 10.0 ** (trial - 2)
+        x = scale * rng.normal(size=(dim, _LANES))
+        delayed = scale * rng.normal(size=(len(problem.delays), dim, _LANES))
+        try:
+            with np.errstate(all="ignore"):
+                together = np.asarray(function(0.5 * trial, x, delayed, *problem.args))
+                alone = [
+                    np.asarray(function(0.5 * trial, x[:, k], delayed[:, :, k], *problem.args))
+                    for k in range(_LANES)
+                ]
+        except Exception:
+            return False
+        if together.shape != (dim, _LANES):
+            return False
+        if not np.allclose(together, np.stack(alone, axis=1), rtol=1e-9, equal_nan=True):
+            return False
+    return True
+
+
+def _takes_tuples(function: Callable[..., Any], problem: Problem) -> bool:
+    """Return whether a tuple for `delayed` means the same as an array (``+`` would not)."""
+    rng = np.random.default_rng(0)
+    for trial in range(_TRIALS):
+        x = float(rng.normal())
+        delayed = rng.normal(size=len(problem.delays))
+        results = []
+        for late in (delayed, tuple(delayed.tolist())):
+            try:
+                with np.errstate(all="ignore"):
+                    results.append(np.asarray(function(0.5 * trial, x, late, *problem.args)))
+            except Exception:
+                results.append(None)
+        array, from_tuple = results
+        if array is None or from_tuple is None or from_tuple.dtype.kind not in "biuf":
+            return False
+        if array.shape != from_tuple.shape or not np.array_equal(array, from_tuple, equal_nan=True):
+            return False
+    return True
