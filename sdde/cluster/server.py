@@ -52,7 +52,9 @@ PATIENCE = 10_000  # gradients per worker dropped in a row before a run counts a
 COMPUTING, SENDING, GIVING_UP, QUEUED, WAITING, HELD = range(6)
 
 _PULSE = 255  # updates between two looks at the stop flag, a mask
-_diagonal_gradient = njit(forceinline=True, error_model="numpy", fastmath=False)(diagonal_gradient)
+_diagonal_gradient = njit(forceinline=True, error_model="numpy", fastmath=False, _nrt=False)(
+    diagonal_gradient
+)
 
 
 def run_block(

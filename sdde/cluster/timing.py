@@ -12,8 +12,11 @@ from numba import njit
 from sdde.engine import streams
 from sdde.engine.kernels.quantile import quantile
 
-_options = {"error_model": "numpy", "fastmath": False}
+# Without reference counts: numba counts at each entry and exit of a function that holds a loop or a
+# branch, which costs more than an event. Nothing here allocates, and the caller keeps the arrays.
+_options = {"error_model": "numpy", "fastmath": False, "_nrt": False}
 _inline = njit(forceinline=True, **_options)
+_quantile = njit(**_options)(quantile.py_func)
 
 
 @njit(**_options)
@@ -35,7 +38,7 @@ def enter(key, owner, who, time):
     key[node] = best
     while node > 1:
         rival, other = key[node ^ 1], owner[node ^ 1]
-        lost = (rival < best) | ((rival == best) & (other < who))  # no branch: it would be a guess
+        lost = (rival < best) | ((rival <= best) & (other < who))  # no branch: it would be a guess
         best = rival if lost else best
         who = other if lost else who
         node >>= 1
@@ -46,7 +49,7 @@ def enter(key, owner, who, time):
 @njit(**_options)
 def draw(tables, first, k0, k1, run, step, channel, stream):
     """Return a draw of the law whose table begins at `first`."""
-    return quantile(tables, streams.uniform(k0, k1, run, step, channel, stream), first)
+    return _quantile(tables, streams.uniform(k0, k1, run, step, channel, stream), first)
 
 
 @njit(**_options)
@@ -62,7 +65,7 @@ def job_time(tables, compute, communication, k0, k1, run, worker, job, spare):
         u = spare[worker]
     else:
         u, spare[worker] = streams.uniform_pair(k0, k1, run, job >> 1, worker, streams.COMPUTE)
-    time = quantile(tables, u, compute[worker])
+    time = _quantile(tables, u, compute[worker])
     if communication[worker] >= 0:
         first = communication[worker]
         time += draw(tables, first, k0, k1, run, job, worker, streams.COMMUNICATION)
@@ -82,11 +85,11 @@ def residual_time(
     part, left = streams.uniform_pair(k0, k1, run, 0, worker, streams.DECISIONS)
     in_compute = part < share[worker]
     first = long_compute[worker] if in_compute else compute[worker]
-    time = quantile(tables, u, first)
+    time = _quantile(tables, u, first)
     if communication[worker] >= 0:
         v = streams.uniform(k0, k1, run, 0, worker, streams.COMMUNICATION)
         first = communication[worker] if in_compute else long_communication[worker]
-        time += quantile(tables, v, first)
+        time += _quantile(tables, v, first)
     return left * time
 
 
