@@ -13,6 +13,7 @@ from typing import Any
 from sdde import checks
 from sdde.errors import ArgumentError
 
+MODES = 16  # to which the spectrum of a measured objective is condensed
 EXAMPLE = """\
 # A description for `sdde plan` and `sdde compare`. Times are in any one unit; here seconds.
 
@@ -88,6 +89,7 @@ def describe(source: str | None) -> Description:
 def of_trace(trace: Any, name: str) -> Description:
     """Return the description of a traced run on the digits: its system and measured objective."""
     from sdde.cluster import Softmax, System
+    from sdde.theory import condense
 
     header = trace.header
     training = Softmax.digits(
@@ -99,7 +101,7 @@ def of_trace(trace: Any, name: str) -> Description:
         name=name,
         system=System(trace.cycle_time()),
         workers=trace.workers if "worker" in trace else None,
-        objective=training.quadratic(),
+        objective=condense(training.quadratic(), MODES),
         training=training,
         learning_rate=None if rate is None else float(rate),
         trace=trace,
