@@ -39,7 +39,7 @@ class Solution:
         The saved times.
     times : SavedTimes
         The same as places on the grid.
-    x : array, shape (paths, times, *state_shape)
+    x : array, shape ``(paths, times, *state_shape)``
         The states; nan where a path had diverged or was not computed.
     status : array of str, shape (paths,)
         ``"done"``, ``"diverged"`` or ``"interrupted"``.
