@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .condense import condense
     from .conditions import Condition
     from .delay_system import DelaySystem
+    from .hitting import mean_hitting_time
+    from .jumps import jump_cumulants, with_jumps, with_state_dependent_jumps
     from .links import LinkUse, shared_link
     from .plan_search import PlanRow
     from .planning import Plan, plan
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 _HOMES = {
     # delay systems
     "DelaySystem": "delay_system",
+    "jump_cumulants": "jumps",
+    "mean_hitting_time": "hitting",
+    "with_jumps": "jumps",
+    "with_state_dependent_jumps": "jumps",
     "CriticalDamping": "characteristic",
     "critical_damping": "characteristic",
     "rightmost_roots": "characteristic",
@@ -60,7 +66,8 @@ _HOMES |= {
 _MODULES = ("conditions",)
 
 __all__ = [
-    "DelaySystem",
+    "DelaySystem", "with_jumps", "with_state_dependent_jumps", "jump_cumulants",
+    "mean_hitting_time",
     "CriticalDamping", "critical_damping", "rightmost_roots", "stability_limit",
     "AsyncSGD", "Staleness", "staleness_law", "poisson_error", "LinkUse", "shared_link",
     "BestDamping", "best_damping", "plan", "Plan", "PlanRow", "Condition", "conditions",

@@ -188,22 +188,20 @@ def fundamental_covariance(spectrum: Spectrum, noise: Floats, lags: Floats, rate
 
 
 def spectral_covariance(
-    spectrum: Spectrum,
-    noise: Floats,
-    lag: float = 0.0,
+    spectrum: Spectrum, noise: Floats, lag: float = 0.0, *, shift: float = 0.0
 ) -> Floats:
     r"""Return :math:`R(\ell)=\frac1{2\pi}\int e^{i\omega\ell}HQH^*d\omega`, H the inverse of Delta.
 
     A rational spectrum with the same leading terms at high frequency is subtracted and added back
     in closed form, so that what is left falls fast.
     """
-    c = spectrum.radius(0.0)
-    a = spectrum.instant
+    c = spectrum.radius(0.0) + abs(shift)
+    a = spectrum.instant - shift * np.eye(spectrum.dim)
     odd = a @ noise - noise @ a.T
     even = a @ noise @ a.T - a @ a @ noise - noise @ a.T @ a.T + c * c * noise
 
     def integrand(omega: Floats) -> Complexes:
-        h = np.linalg.inv(spectrum.matrix(1j * omega))
+        h = np.linalg.inv(spectrum.matrix(shift + 1j * omega))
         value = h @ noise @ np.conj(np.swapaxes(h, -1, -2))
         base = 1.0 / (omega**2 + c * c)[:, None, None]
         rest = (even - 1j * omega[:, None, None] * odd) * base**2
@@ -214,11 +212,15 @@ def spectral_covariance(
     known = noise * fall / (2.0 * c)
     known = known + even * fall * (1.0 + c * distance) / (4.0 * c**3)
     known = known + odd * math.copysign(distance, lag) * fall / (4.0 * c)
-    return known + integrate_frequencies(spectrum, integrand, lag)
+    return known + integrate_frequencies(spectrum, integrand, lag, shift=shift)
 
 
 def integrate_frequencies(
-    spectrum: Spectrum, integrand: Callable[[Floats], Complexes], lag: float = 0.0
+    spectrum: Spectrum,
+    integrand: Callable[[Floats], Complexes],
+    lag: float = 0.0,
+    *,
+    shift: float = 0.0,
 ) -> Floats:
     """Return the real part of the integral of exp(i omega lag) f(omega) / pi over omega > 0.
 
@@ -230,7 +232,7 @@ def integrate_frequencies(
     scale = spectrum.radius(0.0) + max((1.0 / law.mean for law in spectrum.laws), default=0.0)
     edges = {0.0, scale}
     for root in spectrum.rightmost(6):
-        centre, width = abs(root.imag), max(abs(root.real), 1e-9 * scale)
+        centre, width = abs(root.imag), max(abs(root.real - shift), 1e-9 * scale)
         edges |= {centre + side * width * 2.0**k for k in range(40) for side in (-1, 1)} | {centre}
     ends = np.array([*sorted(e for e in edges if 0.0 <= e < 10.0 * scale), 10.0 * scale])
     points, masses = gauss(16)

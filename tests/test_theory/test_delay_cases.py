@@ -15,8 +15,12 @@ import scipy.stats as st
 from sdde.theory import (
     DelaySystem,
     critical_damping,
+    jump_cumulants,
+    mean_hitting_time,
     rightmost_roots,
     stability_limit,
+    with_jumps,
+    with_state_dependent_jumps,
 )
 
 FOLDER = Path(__file__).parents[1] / "cases"
@@ -187,3 +191,145 @@ def test_variance_with_an_exponential_kernel(case):
     p = case["params"]
     system = DelaySystem(p["a"], p["b"], st.expon(scale=1.0 / p["k"]), noise=p["sigma"])
     assert close(system.covariance(), case)
+
+
+@sgd("hitting_time_noise_free")
+def test_noise_free_hitting_times(case):
+    p = case["inputs"]
+    assert close(DelaySystem(0.0, -p["a"], p["tau"]).hitting_time(p["eps"], 1.0), case)
+
+
+@sgd("hitting_time_ornstein_uhlenbeck")
+def test_mean_hitting_time_without_delay(case):
+    p = case["inputs"]
+    system = DelaySystem(-p["a"], [], [], noise=p["sigma"])
+    assert close(mean_hitting_time(system, p["b"], p["x0"]), case)
+
+
+@sgd("poisson_mean_square")
+def test_most_workers_with_poisson_arrivals(case):
+    """Arrivals at rate n, each with a gradient one cycle old: the index is 1 at the limit."""
+    alpha, workers = case["inputs"]["alpha"], case["expected"]
+    for factor, stable in ((1.0 - 1e-7, True), (1.0 + 1e-7, False)):
+        system = with_jumps(DelaySystem(0.0, 0.0, 1.0), factor * workers, delayed=-alpha)
+        assert system.is_mean_square_stable() == stable
+
+
+@sdde("em_discrete_exact")
+def test_variance_of_the_recursion_itself(case):
+    p = case["params"]
+    if case["id"] == "nondivisible_delay":
+        for row in case["expected"]:
+            value = linear(p).euler_maruyama(row["h"]).covariance()
+            assert value == pytest.approx(row["linear_interp"], abs=case["tolerance"])
+            rounded = DelaySystem(0.0, p["b"], round(p["tau"] / row["h"]) * row["h"], noise=1.0)
+            value = rounded.euler_maruyama(row["h"]).covariance()
+            assert value == pytest.approx(row["rounded_delay"], abs=case["tolerance"])
+    elif case["id"] == "trapezoid_drift_variance":
+        system = DelaySystem(0.0, p["b"], p["tau"], noise=p["sigma"])
+        exact = system.covariance()
+        for scheme, recursion in (("em", system.euler_maruyama), ("heun", system.heun)):
+            bias = [recursion(h).covariance() / exact - 1.0 for h in p["h"]]
+            assert np.allclose(bias, case["expected"][scheme], rtol=0.0, atol=case["tolerance"])
+    else:
+        assert close([linear(p).euler_maruyama(h).covariance() for h in p["h"]], case)
+
+
+@sdde("em_stability")
+def test_smallest_number_of_steps_per_delay(case):
+    p = case["params"]
+    system = linear(p, multiplicative=(p["c"], p["d"]))
+    assert system.largest_dt() == pytest.approx(p["tau"] / case["expected"])
+
+
+@sdde("mean_square_stability")
+def test_mean_square_index_and_exponent(case):
+    p = case["params"]
+    system = linear(p, multiplicative=(p["c"], p["d"]))
+    index = system.mean_square_index()
+    assert close(index, case, "kappa")
+    assert close(1.0 / math.sqrt(index), case, "critical_scale")
+    assert close(system.mean_square_exponent(), case, "gamma")
+    assert system.is_mean_square_stable() == (case["expected"]["kappa"] < 1.0)
+
+
+@sdde("moments_transient")
+def test_transient_moments_with_multiplicative_noise(case):
+    p = case["params"]
+    if "tau" not in p:
+        system = DelaySystem(p["c"] ** 2 / 2.0, [], [], multiplicative=(p["c"],))  # in Ito form
+        assert close(system.mean(1.0, 1.0), case)
+        return
+    system = DelaySystem(
+        p["a"], p["b"], p["tau"], noise=p["s"], multiplicative=(p["c"], p["d"]), offset=p["drift"]
+    )
+
+    def history(t):
+        return p["x0"] + p["x1"] * t
+
+    t = case["expected"]["t"]
+    mean, variance = system.mean(t, history), system.variance(t, history)
+    assert close(mean, case, "Ex")
+    assert close(variance + mean**2, case, "Ex2")
+
+
+@sdde("multiplicative_stationary")
+def test_stationary_law_with_multiplicative_noise(case):
+    p = case["params"]
+    system = DelaySystem(
+        p["a"], p["b"], p["tau"], noise=p["s"], multiplicative=(p["c"], p["d"]), offset=p["drift"]
+    )
+    found = [system.stationary_mean(), system.covariance(), system.mean_square_index()]
+    expected = [case["expected"][key] for key in ("mean", "var", "kappa")]
+    assert np.allclose(found, expected, rtol=0.0, atol=case["tolerance"])
+
+
+@sdde("jumps")
+def test_poisson_jumps(case):
+    p, expected, tolerance = case["params"], case["expected"], case["tolerance"]
+    found = {}
+    if case["id"] == "jump_additive_compound":
+        system = DelaySystem(p["a"], p["b"], p["tau"], noise=p["sigma"])
+        size = st.norm(p["m1"], math.sqrt(p["v1"]))
+        found = dict(
+            zip(("mean", "var", "k3", "k4"), jump_cumulants(system, p["lam"], size), strict=True)
+        )
+        equivalent = with_jumps(system, p["lam"], size=size)
+        assert equivalent.stationary_mean() == pytest.approx(expected["mean"], abs=tolerance)
+        assert equivalent.covariance() == pytest.approx(expected["var"], abs=tolerance)
+    elif case["id"] == "jump_mult":
+        system = DelaySystem(p["a"], p["b"], p["tau"], multiplicative=(p["c"], 0.0))
+        system = with_jumps(system, p["lam"], instant=p["g"])
+        found = {"mean_exponent": system.abscissa(), "kappa": system.mean_square_index()}
+    elif case["id"] == "jump_delayed_intensity":
+        system = with_state_dependent_jumps(
+            DelaySystem(p["a"], 0.0, p["tau"]), p["l0"], delayed=p["k"]
+        )
+        found = {"mean": system.stationary_mean(), "var": system.covariance()}
+    else:
+        found = asynchronous_sgd(p, p["tau"])
+        for key, test in (
+            ("eta_crit_mean", DelaySystem.is_stable),
+            ("eta_crit_meansquare", DelaySystem.is_mean_square_stable),
+        ):
+            for factor in (1.0 - 1e-7, 1.0 + 1e-7):
+                eta = expected[key] * factor
+                idle = DelaySystem(0.0, 0.0, p["tau"])
+                system = with_jumps(idle, p["lam"], delayed=-eta * p["h"])
+                assert test(system) == (factor < 1.0)
+    assert all(abs(found[key] - expected[key]) < tolerance for key in found)
+
+
+def asynchronous_sgd(p, delay):
+    """Return the stationary variance of a quadratic with gradients from a random past."""
+    idle = DelaySystem(0.0, 0.0, delay)
+    size = st.norm(scale=p["eta"] * p["nu"])
+    return {"V": with_jumps(idle, p["lam"], delayed=-p["eta"] * p["h"], size=size).covariance()}
+
+
+@sdde("random_delay")
+def test_asynchronous_sgd_with_random_delays(case):
+    law = st.expon() if case["params"]["delay"] == "exp" else st.uniform(0.0, 2.0)
+    assert close(asynchronous_sgd(case["params"], law)["V"], case, "V")
+    limit = case["expected"]["beta_crit_mean"]
+    assert stability_limit(law) == pytest.approx(math.inf if limit is None else limit)
