@@ -11,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted([*(ROOT / "sdde").rglob("*.py"), *(ROOT / "theory").rglob("*.py")])
 # Each layer may import itself and what stands before it.
 LAYERS = ["errors", "checks", "equation", "engine", "solving", "cluster"]
-VALUES_OF_CLUSTER = {"sdde.cluster.system", "sdde.cluster.methods", "sdde.cluster.quadratic"}
+VALUES_OF_CLUSTER = {
+    f"sdde.cluster.{name}"
+    for name in ("system", "quadratic", "methods", "weighted_methods", "rules", "weights")
+}
 # The one file that holds the theory against the simulator, and the page it is shown on.
 COMPARISON = {"sdde.theory.comparison", "sdde.theory.comparison_page"}
 

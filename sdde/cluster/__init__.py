@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Synchronous,
     )
     from sdde.cluster.objective import Objective, rosenbrock, strict_saddle
+    from sdde.cluster.prescribed import PrescribedStaleness, simulate_staleness
     from sdde.cluster.quadratic import Quadratic
     from sdde.cluster.rules import (
         BalancedGroup,
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Quadratic": "quadratic",
     "Objective": "objective",
+    "PrescribedStaleness": "prescribed",
+    "simulate_staleness": "prescribed",
     "rosenbrock": "objective",
     "strict_saddle": "objective",
     "Runs": "runs",
@@ -131,7 +134,7 @@ _HOMES = {
 
 __all__ = [
     "System", "SharedLink", "Quadratic", "Softmax", "Objective", "rosenbrock", "strict_saddle",
-    "simulate", "Runs",
+    "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
     "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "Rennala",
     "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",

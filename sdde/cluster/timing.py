@@ -16,7 +16,7 @@ from sdde.engine.kernels.quantile import quantile
 # branch, which costs more than an event. Nothing here allocates, and the caller keeps the arrays.
 _options = {"error_model": "numpy", "fastmath": False, "_nrt": False}
 _inline = njit(forceinline=True, **_options)
-_quantile = njit(**_options)(quantile.py_func)
+_quantile = njit(**_options)(getattr(quantile, "py_func", quantile))
 
 
 @njit(**_options)
