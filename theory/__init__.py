@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import conditions
+    from . import conditions, theorems
     from .async_sgd import AsyncSGD
     from .characteristic import (
         CriticalDamping,
@@ -16,18 +16,41 @@ if TYPE_CHECKING:
         rightmost_roots,
         stability_limit,
     )
+    from .chart import StabilityChart, stability_chart
     from .comparison import Comparison, compare
     from .comparison import compare_description as compare_description
     from .comparison import target_of as target_of
+    from .compensation import CompensatedDelay, dc_asgd_quality
     from .condense import condense
     from .conditions import Condition
     from .delay_system import DelaySystem
     from .hitting import mean_hitting_time
     from .jumps import jump_cumulants, with_jumps, with_state_dependent_jumps
+    from .linearize import linearize
     from .links import LinkUse, shared_link
     from .plan_search import PlanRow
     from .planning import Plan, plan
+    from .runtimes import best_k_sync, order_statistic_mean, speed_up, time_per_update
+    from .saddles import WorkerBounds, escape_factor, escape_updates, worker_bounds
+    from .schedules import (
+        Admissible,
+        admissible,
+        implicit_momentum,
+        momentum_factors,
+        staleness_error,
+        tail_factors,
+    )
     from .staleness import Staleness, poisson_error, staleness_law
+    from .staleness_models import FixedStaleness, IndependentStaleness, MemorylessWorkers
+    from .time_bounds import (
+        Threshold,
+        TimeBound,
+        heterogeneous_time,
+        minibatch_time,
+        optimal_time,
+        rennala_batch,
+        ringmaster_limit,
+    )
     from .worker_limits import BestDamping, best_damping
 
 _HOMES = {
@@ -35,6 +58,9 @@ _HOMES = {
     "DelaySystem": "delay_system",
     "jump_cumulants": "jumps",
     "mean_hitting_time": "hitting",
+    "StabilityChart": "chart",
+    "stability_chart": "chart",
+    "linearize": "linearize",
     "with_jumps": "jumps",
     "with_state_dependent_jumps": "jumps",
     "CriticalDamping": "characteristic",
@@ -54,6 +80,34 @@ _HOMES = {
     "Plan": "planning",
     "PlanRow": "plan_search",
     "plan": "planning",
+    # other exact models, published methods and their bounds
+    "FixedStaleness": "staleness_models",
+    "IndependentStaleness": "staleness_models",
+    "MemorylessWorkers": "staleness_models",
+    "best_k_sync": "runtimes",
+    "order_statistic_mean": "runtimes",
+    "speed_up": "runtimes",
+    "time_per_update": "runtimes",
+    "Threshold": "time_bounds",
+    "TimeBound": "time_bounds",
+    "heterogeneous_time": "time_bounds",
+    "minibatch_time": "time_bounds",
+    "optimal_time": "time_bounds",
+    "rennala_batch": "time_bounds",
+    "ringmaster_limit": "time_bounds",
+    "Admissible": "schedules",
+    "admissible": "schedules",
+    "implicit_momentum": "schedules",
+    "momentum_factors": "schedules",
+    "staleness_error": "schedules",
+    "tail_factors": "schedules",
+    "WorkerBounds": "saddles",
+    "escape_factor": "saddles",
+    "escape_updates": "saddles",
+    "worker_bounds": "saddles",
+    "CompensatedDelay": "compensation",
+    "dc_asgd_quality": "compensation",
+    "model_of": "planning",
 }
 _HOMES |= {
     # theory against the simulator
@@ -63,14 +117,20 @@ _HOMES |= {
     "condense": "condense",
     "target_of": "comparison",
 }
-_MODULES = ("conditions",)
+_MODULES = ("conditions", "theorems")
 
 __all__ = [
     "DelaySystem", "with_jumps", "with_state_dependent_jumps", "jump_cumulants",
-    "mean_hitting_time",
+    "mean_hitting_time", "stability_chart", "StabilityChart", "linearize",
     "CriticalDamping", "critical_damping", "rightmost_roots", "stability_limit",
     "AsyncSGD", "Staleness", "staleness_law", "poisson_error", "LinkUse", "shared_link",
     "BestDamping", "best_damping", "plan", "Plan", "PlanRow", "Condition", "conditions",
+    "FixedStaleness", "IndependentStaleness", "MemorylessWorkers", "best_k_sync",
+    "order_statistic_mean", "speed_up", "time_per_update", "Threshold", "TimeBound",
+    "heterogeneous_time", "minibatch_time", "optimal_time", "rennala_batch",
+    "ringmaster_limit", "Admissible", "admissible", "implicit_momentum", "momentum_factors",
+    "staleness_error", "tail_factors", "WorkerBounds", "escape_factor", "escape_updates",
+    "worker_bounds", "CompensatedDelay", "dc_asgd_quality", "model_of", "theorems",
     "compare", "Comparison", "condense",
 ]  # fmt: skip
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.cluster.system import SharedLink
@@ -22,6 +23,7 @@ from .links import LinkUse, link_cycle
 from .renewal import LONGEST
 from .staleness import Staleness, poisson_mixture, staleness_law, update_rate
 
+Floats = NDArray[np.float64]
 ArrivalKind = Literal["poisson", "regular", "exact"]
 KINDS = ("poisson", "regular", "exact")
 
@@ -36,13 +38,17 @@ class Arrivals:
     kind : str
         ``"poisson"``, ``"regular"`` or ``"exact"``.
     rate : float
-        Gradients per unit of time.
+        Applied gradients per unit of time.
     delay : Law
-        Law of the age of an arriving gradient; its mean is ``workers / rate``.
+        Law of the age of a gradient when it is applied.
     cycles : tuple of Law
         Cycle law of each worker, or one for all.
     link : LinkUse or None
         Use of a shared link.
+    group : int
+        Gradients in one update, each of which then counts ``1 / group``.
+    pace : float
+        Arriving gradients per unit of time, applied or not.
     """
 
     workers: int
@@ -51,11 +57,19 @@ class Arrivals:
     delay: Law
     cycles: tuple[Law, ...]
     link: LinkUse | None = field(default=None)
+    group: int = field(default=1)
+    pace: float = field(default=math.nan)
 
-    @property
-    def mean_delay(self) -> float:
-        """Mean age of an arriving gradient, exactly ``workers / rate``."""
-        return self.workers / self.rate
+    def __post_init__(self) -> None:
+        if math.isnan(self.pace):
+            object.__setattr__(self, "pace", self.rate)
+
+    def rates(self) -> tuple[Floats, Floats]:
+        """Return the different rates of single workers, and how many workers have each."""
+        if len(self.cycles) == 1:
+            return np.array([1.0 / self.cycles[0].mean]), np.array([float(self.workers)])
+        rates, counts = np.unique([1.0 / law.mean for law in self.cycles], return_counts=True)
+        return rates, counts.astype(float)
 
     def staleness(self) -> Staleness:
         """Return the law of the staleness over all gradients."""
@@ -65,8 +79,9 @@ class Arrivals:
             exact = len({law.mean for law in self.cycles}) == 1
             if exact:
                 return staleness_law(self.cycles[0], self.workers)
-        shares = np.array([1.0 / law.mean for law in self.cycles]) / self.rate
-        means = np.array([self.rate * law.mean - 1.0 for law in self.cycles])
+        whole = sum(1.0 / law.mean for law in self.cycles)
+        shares = np.array([1.0 / law.mean for law in self.cycles]) / whole
+        means = np.array([whole * law.mean - 1.0 for law in self.cycles])
         laws = [poisson_mixture(law, mean) for law, mean in zip(self.cycles, means, strict=True)]
         pmf = np.zeros(max(part.size for part in laws))
         for share, part in zip(shares, laws, strict=True):
@@ -166,15 +181,48 @@ def exact_kind(stream: Arrivals) -> Literal["memoryless", "in step"] | None:
     return None
 
 
-def unit_delay(stream: Arrivals) -> tuple[Law, float]:
-    """Return the delay law scaled to mean one, and its mean in mean cycles.
+@dataclass(frozen=True, eq=False, slots=True)
+class Scales:
+    """A stream in units of its mean delay.
 
-    The mean is one but for evenly spaced arrivals, whose delays are shorter by half a gap.
+    Attributes
+    ----------
+    law : Law
+        Law of the delay, scaled to mean one.
+    time : float
+        The mean delay. For evenly spaced arrivals it is shorter by half the time between two
+        gradients.
+    flow : float
+        Gradients per mean delay; the number of workers for plain asynchronous SGD.
+    gain : float
+        Share of a gradient in an update.
     """
+
+    law: Law
+    time: float
+    flow: float
+    gain: float
+
+    def damping(self, alpha: Any) -> Any:
+        """Return the damping of learning rate times eigenvalue `alpha`."""
+        return alpha * self.gain * self.flow
+
+    def strength(self, alpha: Any) -> Any:
+        """Return the strength of the arrival noise."""
+        return (alpha * self.gain) ** 2 * self.flow
+
+    @property
+    def kicks(self) -> float:
+        """Variance per mean delay that gradient noise of variance one adds at learning rate one."""
+        return self.gain**2 * self.flow
+
+
+def scales(stream: Arrivals) -> Scales:
+    """Return a stream in units of its mean delay."""
     law = stream.delay
     if stream.kind == "regular":
-        law = half_step(law, 1.0 / stream.rate)
-    return _unit(law), law.mean / stream.mean_delay
+        law = half_step(law, 1.0 / stream.pace)
+    return Scales(_unit(law), law.mean, stream.rate * law.mean, 1.0 / stream.group)
 
 
 @lru_cache(maxsize=128)

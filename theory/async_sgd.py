@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
-from sdde.cluster.methods import AsyncSGD as PlainMethod
 from sdde.cluster.quadratic import per_axis
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import as_law
@@ -26,6 +25,7 @@ from . import worker_limits
 from .arrivals import ArrivalKind, Arrivals, arrivals
 from .exact import SquareCurves
 from .loss_curve import LossCurve
+from .reductions import reduced
 from .squares import gather, square_curves
 from .staleness import Staleness
 
@@ -62,7 +62,9 @@ class AsyncSGD:
     gradient_noise : float or array
         Standard deviation σ of each gradient component; one number for all, or one per eigenvalue.
     method : value from sdde.cluster, optional
-        How the cluster trains; ``None`` is ``sdde.cluster.AsyncSGD()``.
+        How the cluster trains; ``None`` is ``sdde.cluster.AsyncSGD()``. Also methods that drop,
+        thin or group gradients independently of the parameters: ``KBatchAsync``, ``AgeThreshold``,
+        ``StalenessThreshold``, ``Ringmaster``, ``RandomThinning``; not with exact arrivals.
     arrivals : {"poisson", "regular", "exact"}
         How gradients arrive. ``"poisson"``: a Poisson process, each with an independent delay;
         right for memoryless or very variable cycles. ``"regular"``: evenly spaced, additive noise,
@@ -93,11 +95,12 @@ class AsyncSGD:
     >>> from sdde import theory
     >>> model = theory.AsyncSGD(
     ...     [1.0, 0.5], learning_rate=0.02, workers=8, compute_time=scipy.stats.expon(),
-    arrivals="exact" ... )
+    ...     arrivals="exact",
+    ... )
     >>> model.update_rate, model.staleness.mean
     (8.0, 7.0)
     >>> round(model.time_to(0.01, 1.0), 3)
-    25.152
+    18.998
     """
 
     eigenvalues: Any
@@ -122,12 +125,6 @@ class AsyncSGD:
         noise = per_axis("gradient_noise", self.gradient_noise, values.size)
         if noise.min() < 0.0:
             raise checks.fail("gradient_noise", self.gradient_noise, "holds a negative value")
-        if not (self.method is None or isinstance(self.method, PlainMethod)):
-            raise checks.fail(
-                "method", self.method, "is not covered by this model",
-                why="The moments here are those of gradients that are applied as they arrive.",
-                remedy="For example method = sdde.cluster.AsyncSGD(), or sdde.cluster.simulate.",
-            )  # fmt: skip
         store(self, "eigenvalues", values)
         store(self, "gradient_noise", noise)
         store(
@@ -137,25 +134,30 @@ class AsyncSGD:
         store(self, "compute_time", _converted(self.compute_time, "compute_time"))
         store(self, "communication", _converted(self.communication, "communication"))
         stream = arrivals(self.workers, self.compute_time, self.communication, self.arrivals)
-        store(self, "stream", stream)
+        store(self, "stream", reduced(stream, self.method))
         store(self, "workers", stream.workers)
 
     # ---- what the server sees -----------------------------------------------------------------
 
     @property
     def update_rate(self) -> float:
-        """Applied gradients per unit of time."""
-        return self.stream.rate
+        """Updates per unit of time: applied gradients, over the group size where there is one."""
+        return self.stream.rate / self.stream.group
 
     @cached_property
     def staleness(self) -> Staleness:
-        """Law of the number of updates between a gradient's read and its use."""
+        """Law of the number of gradients of others that arrive between a read and its arrival."""
         return self.stream.staleness()
 
     @property
     def damping(self) -> Floats:
-        r"""Dimensionless damping :math:`u = \eta\lambda n` of each eigenvalue."""
-        return self.learning_rate * self.eigenvalues * self.workers
+        r"""Dimensionless damping of each eigenvalue, :math:`u = \eta\lambda n` for plain SGD.
+
+        In general η λ times applied gradients per mean delay, over the group size.
+        """
+        stream = self.stream
+        flow = stream.rate * stream.delay.mean / stream.group
+        return self.learning_rate * self.eigenvalues * flow
 
     # ---- the mean -----------------------------------------------------------------------------
 
@@ -235,10 +237,9 @@ class AsyncSGD:
         early = np.einsum("im,imkn->kn", weights, curves.square, optimize=True)
         live = (curves.amplitudes != 0.0).any(axis=(0, 2))
         amplitudes = np.einsum("im,ime->me", weights[:, live], curves.amplitudes[:, live])
-        unit = self.stream.mean_delay
         return LossCurve(
-            curves.width * unit, early, float(np.sum(weights[used] * curves.level[used])),
-            (curves.exponents[live] / unit).ravel(), amplitudes.ravel(), curves.beats,
+            curves.width, early, float(np.sum(weights[used] * curves.level[used])),
+            curves.exponents[live].ravel(), amplitudes.ravel(), curves.beats,
         )  # fmt: skip
 
     def loss_floor(self) -> float:

@@ -36,11 +36,11 @@ class SquareCurves:
     Attributes
     ----------
     width : float
-        Panel width in mean cycles.
+        Panel width.
     square : numpy.ndarray, shape (2, modes, panels, order)
         Mean squares at the nodes, from a start at 1 and from unit noise.
     exponents : numpy.ndarray, shape (modes, count)
-        Exponents beyond the panels, per mean cycle.
+        Exponents beyond the panels, in 1/time.
     amplitudes : numpy.ndarray, shape (2, modes, count)
         Their values where the panels end.
     level : numpy.ndarray, shape (2, modes)
@@ -69,7 +69,8 @@ def memoryless(alpha: Floats, rates: Floats, counts: Floats) -> SquareCurves:
     counts : array, shape (groups,)
         Workers in each group.
     """
-    matrix, force = memoryless_moments(alpha, rates, counts)
+    unit = float(np.sum(counts) / np.sum(rates * counts))  # the mean cycle
+    matrix, force = memoryless_moments(alpha, rates * unit, counts)
     size = matrix.shape[-1]
     start = np.ones(size)
     norm = float(np.abs(np.linalg.eigvals(matrix[[int(np.argmax(alpha))]])).max())
@@ -97,7 +98,7 @@ def memoryless(alpha: Floats, rates: Floats, counts: Floats) -> SquareCurves:
     amplitudes = np.zeros((2, len(alpha), size), dtype=complex)
     parts = np.linalg.solve(vectors[live], (state[live, :size] - limit[live]).astype(complex))
     amplitudes[:, live] = (vectors[live, :1].transpose(0, 2, 1) * parts).transpose(2, 0, 1)
-    return SquareCurves(width, square, values.astype(complex), amplitudes, level)
+    return SquareCurves(width * unit, square, values / unit + 0j, amplitudes, level)
 
 
 def memoryless_moments(alpha: Floats, rates: Floats, counts: Floats) -> tuple[Floats, Floats]:
@@ -151,7 +152,7 @@ def _exponential(matrix: Floats) -> Floats:
     return result
 
 
-def in_step(alpha: Floats, workers: int) -> SquareCurves:
+def in_step(alpha: Floats, workers: int, cycle: float = 1.0) -> SquareCurves:
     r"""Return the mean squares for workers with one constant cycle and random distinct phases.
 
     Within a cycle the number of updates is binomial, as phases are uniform; over whole cycles it is
@@ -184,7 +185,7 @@ def in_step(alpha: Floats, workers: int) -> SquareCurves:
     level[:, ~stable] = np.inf
     live = stable & (np.exp(exponents[:, 0].real * panels) > _DEAD)
     amplitudes[:, ~live] = 0.0
-    return SquareCurves(1.0, square, exponents, amplitudes, level, beats=workers)
+    return SquareCurves(cycle, square, exponents / cycle, amplitudes, level, beats=workers)
 
 
 def _squares(f: Complexes, real: NDArray[np.bool_]) -> Complexes:

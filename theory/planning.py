@@ -179,7 +179,7 @@ def plan(
     ...     objective, sdde.cluster.System(1.0), target_loss=1e-3, learning_rate=0.02
     ... )
     >>> answer.workers, round(answer.time_to_target, 2)
-    (19, 5.2)
+    (25, 2.47)
     """
     quadratic = as_quadratic(objective)
     if not isinstance(system, System):

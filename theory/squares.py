@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import exact
-from .arrivals import Arrivals, exact_kind, unit_delay
+from .arrivals import Arrivals, exact_kind, scales
 from .renewal import solved
 
 Floats = NDArray[np.float64]
@@ -24,22 +24,16 @@ def square_curves(stream: Arrivals, alpha: Floats) -> exact.SquareCurves:
     """Return the mean squares along coordinates with dimensionless learning rates `alpha`."""
     kind = exact_kind(stream) if stream.kind == "exact" else None
     if kind == "in step":
-        return exact.in_step(alpha, stream.workers)
+        return exact.in_step(alpha, stream.workers, stream.cycles[0].mean)
     if kind == "memoryless":
-        rates = np.array([1.0 / law.mean for law in stream.cycles]) * stream.mean_delay
-        if len(rates) == 1:
-            return exact.memoryless(alpha, rates, np.array([float(stream.workers)]))
-        distinct, counts = np.unique(rates, return_counts=True)
-        return exact.memoryless(alpha, distinct, counts.astype(float))
-    workers = stream.workers
-    law, unit = unit_delay(stream)
-    damping = alpha * workers * unit
-    strength = alpha * damping if stream.kind == "poisson" else np.zeros(alpha.size)
-    solution = solved(law, damping, strength)
-    kicks = np.array([1.0, workers * unit])[:, None, None]
+        return exact.memoryless(alpha, *stream.rates())
+    unit = scales(stream)
+    strength = unit.strength(alpha) if stream.kind == "poisson" else np.zeros(alpha.size)
+    solution = solved(unit.law, unit.damping(alpha), strength)
+    kicks = np.array([1.0, unit.kicks])[:, None, None]
     tail = solution.tail
     return exact.SquareCurves(
-        solution.width * unit, solution.square * kicks[..., None], tail.exponents / unit,
+        solution.width * unit.time, solution.square * kicks[..., None], tail.exponents / unit.time,
         tail.amplitudes * kicks, tail.level * kicks[..., 0],
     )  # fmt: skip
 

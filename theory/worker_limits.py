@@ -18,10 +18,11 @@ from sdde.cluster.system import SharedLink
 from sdde.equation.laws import Law, as_law
 
 from . import exact
-from .arrivals import Arrivals, arrivals, exact_kind, unit_delay
+from .arrivals import Arrivals, arrivals, exact_kind, scales
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
 from .dominant import dominant_roots
+from .reductions import reduced
 from .renewal import solved
 from .squares import gather
 
@@ -132,13 +133,9 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
         with np.errstate(divide="ignore"):
             return np.asarray(-np.log(np.abs(z)) * stream.rate, dtype=float)
     if kind == "memoryless":
-        rates, counts = np.unique([1.0 / law.mean for law in stream.cycles], return_counts=True)
-        if len(stream.cycles) == 1:
-            counts = np.array([stream.workers])
-        return -np.linalg.eigvals(mean_matrix(alpha, rates, counts)).real.max(axis=-1)
-    law, unit = unit_delay(stream)
-    damping = alpha * stream.workers * unit
-    return -dominant_roots(damping, law).real / (unit * stream.mean_delay)
+        return -np.linalg.eigvals(mean_matrix(alpha, *stream.rates())).real.max(axis=-1)
+    unit = scales(stream)
+    return -dominant_roots(unit.damping(alpha), unit.law).real / unit.time
 
 
 def mean_matrix(alpha: Floats, rates: Floats, counts: NDArray[Any]) -> Floats:
@@ -160,9 +157,9 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
         return alpha / largest_alpha(stream)
     if kind == "in step" or stream.kind == "regular":
         return 0.0 if float(mean_rates(stream, np.array([alpha]))[0]) > 0.0 else math.inf
-    law, unit = unit_delay(stream)
-    damping = alpha * stream.workers * unit
-    return alpha * damping * float(kernel_energy(law, np.array([damping]))[0])
+    unit = scales(stream)
+    energy = float(kernel_energy(unit.law, np.array([unit.damping(alpha)]))[0])
+    return unit.strength(alpha) * energy
 
 
 def kick_variance(stream: Arrivals, alpha: Floats) -> Floats:
@@ -172,19 +169,14 @@ def kick_variance(stream: Arrivals, alpha: Floats) -> Floats:
     if kind == "in step":
         value = exact.fixed_staleness_energy(nodes, stream.workers - 1)
     elif kind == "memoryless":
-        rates = np.array([1.0 / law.mean for law in stream.cycles])
-        distinct, counts = np.unique(rates, return_counts=True)
-        if len(rates) == 1:
-            counts = np.array([stream.workers])
-        matrix, force = exact.memoryless_moments(nodes, distinct, counts.astype(float))
+        matrix, force = exact.memoryless_moments(nodes, *stream.rates())
         value = -np.linalg.solve(matrix, force[..., None])[:, 0, 0]
     else:
-        law, unit = unit_delay(stream)
-        damping = nodes * stream.workers * unit
-        energy = kernel_energy(law, damping)
-        value = stream.workers * unit * energy
+        unit = scales(stream)
+        energy = kernel_energy(unit.law, unit.damping(nodes))
+        value = unit.kicks * energy
         if stream.kind == "poisson":
-            value = value / (1.0 - nodes * damping * energy)
+            value = value / (1.0 - unit.strength(nodes) * energy)
     # The product with alpha is the smooth function that nodes interpolate.
     return (shares @ (value * nodes)) / alpha
 
@@ -198,29 +190,29 @@ def largest_alpha(stream: Arrivals) -> float:
     if kind == "memoryless":
         if len(stream.cycles) == 1:
             return (1.0 + math.sqrt(1.0 + 8.0 * n)) / (2.0 * n)
-        rates, counts = np.unique([1.0 / law.mean for law in stream.cycles], return_counts=True)
 
         def growth(alpha: float) -> float:
-            matrix, _ = exact.memoryless_moments(np.array([alpha]), rates, counts.astype(float))
+            matrix, _ = exact.memoryless_moments(np.array([alpha]), *stream.rates())
             return float(np.linalg.eigvals(matrix).real.max())
 
         high = 2.0
         while growth(high) < 0.0:
             high *= 2.0
         return root_between(growth, 1e-12, high)
-    law, unit = unit_delay(stream)
-    limit = float(stability_limit(law))
+    unit = scales(stream)
+    limit = float(stability_limit(unit.law))
+    per_damping = 1.0 / (unit.gain * unit.flow)
     if stream.kind == "regular":
-        return limit / (n * unit)
+        return limit * per_damping
 
     def excess(damping: float) -> float:
-        energy = float(kernel_energy(law, np.array([damping]))[0])
-        return damping * damping / (n * unit) * energy - 1.0
+        energy = float(kernel_energy(unit.law, np.array([damping]))[0])
+        return unit.strength(damping * per_damping) * energy - 1.0
 
-    high = min(limit * (1.0 - 1e-10), 2.0 * n * unit + 1.0)  # the energy exceeds 1 / (2 u)
+    high = min(limit * (1.0 - 1e-10), 2.0 * unit.flow + 1.0)  # the energy exceeds 1 / (2 u)
     if excess(high) <= 0.0:
-        return high / (n * unit)
-    return root_between(excess, 1e-12, high) / (n * unit)
+        return high * per_damping
+    return root_between(excess, 1e-12, high) * per_damping
 
 
 def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
@@ -233,7 +225,8 @@ def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
                 why="What another worker would be like is not known.",
                 remedy="Give one law for all workers, or choose among subsets of the list.",
             )  # fmt: skip
-    return arrivals(workers, model.compute_time, model.communication, model.arrivals)
+    stream = arrivals(workers, model.compute_time, model.communication, model.arrivals)
+    return reduced(stream, model.method)
 
 
 def max_workers(model: "AsyncSGD") -> float:
@@ -293,7 +286,7 @@ def best_workers(model: "AsyncSGD") -> int:
 def rates_with(model: "AsyncSGD", counts: NDArray[Any], alpha: Floats) -> Floats:
     """Return the slowest mean rate over `alpha` for several numbers of workers."""
     plain = model.arrivals == "poisson" and not isinstance(model.communication, SharedLink)
-    if plain:  # the delay law does not depend on the number of workers
+    if plain and model.method is None:  # the delay law does not depend on the number of workers
         stream = stream_with(model, 1)
         return (
             mean_rates(stream, np.multiply.outer(counts, alpha).ravel())

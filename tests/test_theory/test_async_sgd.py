@@ -292,7 +292,7 @@ def test_best_damping_of_several_curvatures(kappa, damping, rate):
         ({"gradient_noise": -1.0}, "negative"),
         ({"arrivals": "bursty"}, "is not known"),
         ({"arrivals": "exact", "compute_time": scipy.stats.gamma(2)}, "no closed system"),
-        ({"method": "fast"}, "not covered"),
+        ({"method": "fast"}, "is not a method"),
     ],
 )
 def test_misuse_is_named(change, fault):

@@ -1,0 +1,144 @@
+r"""Methods as changes of the stream of gradients: fewer of them, other delays, smaller steps.
+
+Dropping, thinning, grouping and weighting all leave the mean a delay equation; only the rate of
+gradients, the law of their delay and the size of each step change. Each rule here maps one stream
+to another; what a rule does to correlations between reads is left out, as everywhere in the Poisson
+treatment. Derived in this project; nothing here knows the objective.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammainc, pdtr
+
+from sdde import checks
+from sdde.cluster.rules import Chance, Composed, Fresh, Group, Young
+from sdde.equation.laws import Law, as_law
+
+from .arrivals import Arrivals
+from .cycle import mixture, total, truncated, weighted
+
+Floats = NDArray[np.float64]
+
+
+def reduced(stream: Arrivals, method: Any) -> Arrivals:
+    """Return the stream of a method, given that of plain asynchronous SGD.
+
+    Parameters
+    ----------
+    stream : Arrivals
+        All gradients, applied as they come.
+    method : method value from sdde.cluster, or None
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If the method is not a change of the stream: synchronous and state-dependent methods.
+    """
+    rules = getattr(method, "composed", Composed() if method is None else None)
+    if not isinstance(rules, Composed):
+        raise _refusal(method, "is not a method", "sdde.cluster.AsyncSGD()")
+    plain = (rules.rate, rules.schedule, rules.compensation, rules.clip) == (None,) * 4
+    waiting = rules.waiting
+    if (
+        not plain or rules.momentum or not isinstance(waiting, Group)
+        or waiting.idle or waiting.cancel
+    ):  # fmt: skip
+        raise _refusal(
+            method, "does not act on the stream of gradients alone", "sdde.cluster.KBatchAsync(4)"
+        )
+    if rules == Composed():
+        return stream
+    if stream.kind == "exact":
+        raise _refusal(method, 'has no exact moments (arrivals = "exact")', "arrivals = 'poisson'")
+    match rules.admission:
+        case None:
+            pass
+        case Chance(keep):
+            stream = replace(stream, rate=keep * stream.rate)
+        case Young(age, stop=stop):
+            stream = threshold_of_age(stream, age, stop=stop)
+        case Fresh(limit, stop=stop):
+            stream = threshold_of_staleness(stream, limit, stop=stop)
+        case _:
+            raise _refusal(
+                method, "admits gradients by the state, which no stream describes",
+                "sdde.cluster.AgeThreshold(2.0)",
+            )  # fmt: skip
+    size = stream.workers if waiting.size is None else waiting.size
+    return stream if size == 1 else grouped(stream, size)
+
+
+def _refusal(method: Any, fault: str, example: str) -> Exception:
+    return checks.fail(
+        "method", method, fault,
+        why="The moments here cover gradients that are dropped, thinned or grouped independently of"
+        " the parameters.",
+        remedy=f"For example {example}, or sdde.cluster.simulate.",
+    )  # fmt: skip
+
+
+def grouped(stream: Arrivals, size: int) -> Arrivals:
+    r"""Return the stream when `size` gradients make one update by their mean.
+
+    Each gradient then waits for up to ``size - 1`` others,
+    :math:`\frac1K\sum_{i<K}(\Lambda/(\Lambda+s))^i` in transforms, and counts 1/K.
+    """
+    from scipy import stats
+
+    waits = [as_law(0.0, "wait"), as_law(stats.expon(scale=1.0 / stream.rate), "wait")]
+    waits += [as_law(stats.gamma(i, scale=1.0 / stream.rate), "wait") for i in range(2, size)]
+    laws = [total(stream.delay, wait) if wait.mean else stream.delay for wait in waits[:size]]
+    return replace(stream, delay=mixture(laws, np.ones(size)), group=size)
+
+
+def threshold_of_age(stream: Arrivals, age: float, *, stop: bool) -> Arrivals:
+    """Return the stream of gradients at most `age` old.
+
+    If `stop`, a worker gives up at that age and reads again; otherwise it delivers in vain.
+    """
+    law, share = truncated(stream.delay, age)
+    if not stop:
+        return replace(stream, rate=share * stream.rate, delay=law)
+    points, weights = stream.delay.nodes()
+    shorter = float(np.minimum(points, age) @ weights / weights.sum())
+    return replace(stream, rate=stream.workers * share / shorter, delay=law)
+
+
+def threshold_of_staleness(stream: Arrivals, limit: int, *, stop: bool) -> Arrivals:
+    """Return the stream of gradients with fewer than `limit` updates since their read.
+
+    The number of others' updates during a delay is taken as Poisson; as only admitted gradients are
+    updates, their rate solves a fixed-point equation.
+    """
+    points, weights = stream.delay.nodes()
+    weights = weights / weights.sum()
+    others = (stream.workers - 1.0) / stream.workers if stream.workers > 1 else 0.0
+
+    def outcome(rate: float) -> tuple[float, Floats]:
+        """Return the rate of admitted gradients when updates come at `rate`."""
+        kept = pdtr(limit - 1.0, others * rate * points)
+        if not stop or others == 0.0:
+            return stream.rate * float(weights @ kept), kept
+        # A cycle ends at its own length or at the limit-th update of the others.
+        pace = others * rate
+        spent = points * kept + limit / pace * gammainc(limit + 1.0, pace * points)
+        return stream.workers * float(weights @ kept) / float(weights @ spent), kept
+
+    low, high = 0.0, stream.rate * (1.0 if not stop else math.inf)
+    if stop:
+        high = 4.0 * stream.workers / max(stream.delay.lowest, 1e-3 * stream.delay.mean)
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if outcome(max(middle, 1e-300))[0] > middle else (low, middle)
+    rate, kept = outcome(high)
+    return replace(stream, rate=rate, delay=_tilted(stream.delay, weights * kept))
+
+
+def _tilted(law: Law, weights: Floats) -> Law:
+    points, _ = law.nodes()
+    keep = weights > 0.0
+    return weighted(points[keep], weights[keep], (law, "tilted"))
