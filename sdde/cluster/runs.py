@@ -59,6 +59,33 @@ class Staleness:
         """Variance of the staleness, in updates squared."""
         return float(self.pmf @ (np.arange(len(self.counts)) - self.mean) ** 2)
 
+    @property
+    def fresh(self) -> float:
+        """Share of the gradients that nothing overtook."""
+        return float(self.pmf[0]) if len(self.counts) else math.nan
+
+    def quantile(self, q: float) -> int:
+        """Return the least staleness that a share `q` of the gradients does not exceed.
+
+        Parameters
+        ----------
+        q : float
+            In [0, 1].
+
+        Returns
+        -------
+        int
+
+        Examples
+        --------
+        >>> Staleness(np.array([1, 2, 1])).quantile(0.5)
+        1
+        """
+        if checks.nonnegative("q", q, example=0.5) > 1:
+            raise checks.fail("q", q, "is above 1", remedy="For example q = 0.5.")
+        cumulative = np.cumsum(self.counts)
+        return int(np.searchsorted(cumulative, q * cumulative[-1]))
+
 
 @dataclass(frozen=True, eq=False)
 class Runs:
@@ -306,6 +333,42 @@ class Runs:
             "apply_time": rows[:, 3], "read_version": rows[:, 4].astype(np.int64),
             "apply_version": rows[:, 5].astype(np.int64), "discarded": rows[:, 6] == 1.0,
         })  # fmt: skip
+
+    @property
+    def sampling_weights(self) -> Floats:
+        """Share of each worker in the applied gradients times the number of workers, per run.
+
+        All are 1 if every worker counts alike; where data differ between workers, the optimum moves
+        toward those above 1. Shape ``(runs, workers)``.
+        """
+        total = np.maximum(self.worker_counts.sum(axis=1, keepdims=True), 1)
+        return self.worker_counts * self.workers / total
+
+    def to_dataframe(self) -> Any:
+        """Return the records as a pandas table with columns run, time, updates and loss.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each record until the run's end.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise checks.fail(
+                "to_dataframe", "pandas", "is not installed", remedy="pip install 'sdde[data]'"
+            ) from None
+        shape = self.loss.shape
+        run = np.broadcast_to(np.arange(shape[0])[:, None], shape)
+        time = np.broadcast_to(self.t, shape)
+        keep = ~np.isnan(self.loss)
+        columns = {"run": run, "time": time, "updates": np.broadcast_to(self.updates_at, shape)}
+        return pd.DataFrame({name: v[keep] for name, v in (columns | {"loss": self.loss}).items()})
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the loss against time: each run thin, their mean thick.

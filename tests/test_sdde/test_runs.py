@@ -135,3 +135,29 @@ def test_progress_does_not_change_the_runs(capsys):
     silent = simulate(law=scipy.stats.expon(), workers=3, alpha=0.1, updates=500, runs=3)
     np.testing.assert_array_equal(shown.loss, silent.loss)
     assert "run" in capsys.readouterr().err
+
+
+def test_the_table_holds_each_record_until_the_end_of_its_run():
+    """Rows after the end would be empty, so there are none."""
+    runs = simulate(law=scipy.stats.expon(), time=4.0, until_loss=1e-2, runs=5, records=9)
+    table = runs.to_dataframe()
+    assert list(table.columns) == ["run", "time", "updates", "loss"]
+    assert len(table) == np.isfinite(runs.loss).sum()
+    row = table[(table.run == 3) & (table.time == 1.0)].iloc[0]
+    assert row.loss == runs.loss[3, 2]
+    assert row.updates == runs.updates_at[3, 2]
+
+
+def test_fast_workers_weigh_more():
+    """Exponential workers of mean 1 and 3: their shares are 3/4 and 1/4; false alarms 1e-6."""
+    runs = cluster.simulate(
+        cluster.Quadratic(1.0), cluster.AsyncSGD(),
+        cluster.System([scipy.stats.expon(), scipy.stats.expon(scale=3.0)]),
+        learning_rate=0.01, updates=20_000, rng=5,
+    )  # fmt: skip
+    error = 2 * math.sqrt(0.75 * 0.25 / 20_000)
+    assert np.all(np.abs(runs.sampling_weights[0] - [1.5, 0.5]) < 4.9 * error)
+    assert runs.staleness.fresh == runs.staleness.pmf[0]
+    assert runs.staleness.quantile(0.0) == 0
+    with pytest.raises(ArgumentError, match=r"^q = "):
+        runs.staleness.quantile(2.0)
