@@ -7,6 +7,7 @@ added; a broken one is removed and made again. Nothing here knows what is compil
 """
 
 import hashlib
+import importlib
 import os
 import sys
 import tempfile
@@ -149,7 +150,26 @@ def compiled(function: FunctionType, signature: Any, key: str | None) -> Any:
         return _jit(function, signature, cached=False)
 
 
+@cache
+def _start_numba() -> None:
+    """Let numba set itself up without SciPy's linear algebra: a quarter of a warm start.
+
+    Its array functions import that merely to learn whether it exists. SciPy is installed with this
+    package, and compiled code that multiplies matrices imports it when it does.
+    """
+    wanted, asking = "scipy.linalg.cython_blas", "numba.np.arraymath"
+    if wanted in sys.modules or asking in sys.modules:
+        return
+    sys.modules[wanted] = None  # type: ignore[assignment]
+    try:
+        arrays = importlib.import_module(asking)
+    finally:
+        del sys.modules[wanted]
+    arrays._HAVE_BLAS = True
+
+
 def _jit(function: Callable[..., Any], signature: Any, *, cached: bool) -> Any:
+    _start_numba()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba, about its own business
         return numba.njit(signature, nogil=True, error_model="numpy", fastmath=False, cache=cached)(

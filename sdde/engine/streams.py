@@ -27,7 +27,7 @@ from numba import njit
 
 from sdde.checks import fail
 from sdde.engine.kernels.exponential import exp, inline, log1p, log_of_normal
-from sdde.engine.kernels.vectorir import bits_of, float_of, floor, horner, sqrt
+from sdde.engine.kernels.vectorir import bits_of, float_of, floor, horner, sqrt, upper
 
 NOISE = 0
 ARRIVALS = 1
@@ -153,9 +153,9 @@ def philox(c0, c1, c2, c3, k0, k1):
     for _ in range(10):
         p0 = (c0 & _LOW) * _M0
         p1 = (c2 & _LOW) * _M1
-        c0 = (p1 >> _32) ^ c1 ^ k0
+        c0 = upper(p1) ^ c1 ^ k0
         c1 = p1
-        c2 = (p0 >> _32) ^ c3 ^ k1
+        c2 = upper(p0) ^ c3 ^ k1
         c3 = p0
         k0 = k0 + _W0
         k1 = k1 + _W1

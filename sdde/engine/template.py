@@ -219,14 +219,21 @@ class ChunkWriter:
         """Call drift and diffusion once in a step, with arrays whose last axis runs over lanes."""
         layout = self.layout
         rows = f"({layout.dim}, {layout.width})"
-        self.top.add(f"d = np.empty(({layout.delays}, {layout.dim}, {layout.width}))")
+        self.top.add(f"buffer = np.empty(({layout.delays}, {layout.dim}, {layout.width}))")
         self._write_slots()
         self.step.add(f"x = x_row.reshape({rows})")
         for j in range(layout.delays):
-            self.step.add(f"d_row = d[{j}].reshape({layout.dim * layout.width})")
-            self.step.add(f"for k in range({layout.dim * layout.width}):")
+            self.step.add(f"d_row = buffer[{j}].reshape({layout.dim * layout.width})")
+            count = f"{layout.dim * layout.width}"
+            if layout.delays == 1:  # on the grid the row itself will do
+                count = "(" + count + " if share0 > 0.0 else 0)"
+            self.step.add(f"for k in range({count}):")
             self.step.add(f"    v = newer_row{j}[k]")
             self.step.add(f"    d_row[k] = v + share{j} * (older_row{j}[k] - v)")
+        self.step.add("d = buffer")
+        if layout.delays == 1:
+            self.step.add("if share0 == 0.0:")
+            self.step.add(f"    d = newer_row0.reshape((1, {layout.dim}, {layout.width}))")
         self.step.add(f"f = drift(t, x, d{self.more})")
         coefficient = f"p[{layout.additive} + i]"
         if layout.channels and layout.additive is None:

@@ -3,8 +3,8 @@
 `fill` and `fill_uniforms` serve a block of paths (lanes run over paths), `fill_steps` and
 `fill_uniform_steps` a single path (lanes run over pairs of steps). The vector code is written by
 reading the scalar functions with `Lanes`, so there is one description of every number. Lanes come
-in groups of 8, and of 32 where there are enough: several vectors at work hide the latency of long
-chains of multiplications. Nothing here knows what the numbers are for.
+in groups of 8, and of 16 or 32 where there are enough: several vectors at work hide the latency of
+long chains of multiplications. Nothing here knows what the numbers are for.
 """
 
 import types as python_types
@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from sdde.engine.kernels.vectorir import Lanes, lanes
 from sdde.engine.streams import box_muller, open_uniforms, words
 
-_NARROW, _WIDE = 8, 32
+_NARROW, _MEDIUM, _WIDE = 8, 16, 32
 _NOWHERE = -(1 << 62)
 _U = np.uint64
 _I32, _I64, _F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
@@ -105,6 +105,7 @@ def _of_steps(transform: Any, count: int) -> Any:
 
 # Bound by _kernel, for each kind of number, in the two loops below.
 _wide: Any = None
+_medium: Any = None
 _narrow: Any = None
 
 
@@ -121,6 +122,10 @@ def _over_paths(z, first_step, first_path, k0, k1, stream):
                 i, j, path = even + lane, odd + lane, _U(first_path + lane)
                 _wide(flat, i, j, _U(k0), _U(k1), path, _U(pair), _U(c), _U(stream))
                 lane += _WIDE
+            while lane + _MEDIUM <= paths:
+                i, j, path = even + lane, odd + lane, _U(first_path + lane)
+                _medium(flat, i, j, _U(k0), _U(k1), path, _U(pair), _U(c), _U(stream))
+                lane += _MEDIUM
             while lane < paths:
                 i, j, path = even + lane, odd + lane, _U(first_path + lane)
                 _narrow(flat, i, j, _U(k0), _U(k1), path, _U(pair), _U(c), _U(stream))
@@ -159,7 +164,8 @@ def _kernel(name: str, doc: str, loop: Callable[..., None], group: Any, transfor
     compiled anew at each level of calls. Nothing is cached here, as numba's cache would not notice
     a change in `streams`; the callers' compiled code is kept by `engine.storage`.
     """
-    groups = {"_wide": group(transform, _WIDE), "_narrow": group(transform, _NARROW)}
+    counts = {"_wide": _WIDE, "_medium": _MEDIUM, "_narrow": _NARROW}
+    groups = {name: group(transform, count) for name, count in counts.items()}
     function = python_types.FunctionType(loop.__code__, {**globals(), **groups}, name)
     function.__qualname__, function.__doc__ = name, doc
     return njit(error_model="numpy", fastmath=False, nogil=True)(function)

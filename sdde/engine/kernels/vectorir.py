@@ -91,6 +91,14 @@ def _float_of(typingctx: Any, bits: Any) -> Any:
     )
 
 
+def _upper(typingctx: Any, x: Any) -> Any:
+    """Return the upper 32 bits of a word in the lower half; what is above them is of no meaning."""
+    return _primitive(
+        types.uint64(types.uint64),
+        lambda builder, values: builder.lshr(values[0], ir.Constant(_I64, 32)),
+    )
+
+
 # Typed as Any: a type checker would ask callers for the typing context that numba supplies.
 fma: Any = intrinsic(_fma)
 horner: Any = intrinsic(_horner)
@@ -98,6 +106,7 @@ sqrt: Any = intrinsic(_sqrt)
 floor: Any = intrinsic(_floor)
 bits_of: Any = intrinsic(_bits_of)
 float_of: Any = intrinsic(_float_of)
+upper: Any = intrinsic(_upper)
 
 
 class Lanes:
@@ -196,6 +205,15 @@ def _lanes_horner(x: Lanes, coefficients: tuple[float, ...]) -> Lanes:
     return total
 
 
+def _lanes_upper(x: Lanes) -> Lanes:
+    """Move the upper halves by a shuffle: its unit idles while multiplications keep the others."""
+    kind = ir.VectorType(_I32, 2 * x.count)
+    halves = x.builder.bitcast(x.value, kind)
+    order = ir.Constant(kind, [i | 1 for i in range(2 * x.count)])
+    moved = x.builder.shuffle_vector(halves, ir.Constant(kind, ir.Undefined), order)
+    return Lanes(x.builder, x.builder.bitcast(moved, x.value.type))
+
+
 _ON_LANES: dict[Any, Callable[..., Any]] = {
     fma: _lanes_fma,
     horner: _lanes_horner,
@@ -203,6 +221,7 @@ _ON_LANES: dict[Any, Callable[..., Any]] = {
     floor: lambda x: x.call("floor"),
     bits_of: lambda x: x.cast(_I64),
     float_of: lambda x: x.cast(_F64),
+    upper: _lanes_upper,
 }
 
 
