@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import conditions, theorems
+    from . import conditions, symbolic, theorems
     from .async_sgd import AsyncSGD
     from .characteristic import (
         CriticalDamping,
@@ -107,7 +107,7 @@ _HOMES = {
     "worker_bounds": "saddles",
     "CompensatedDelay": "compensation",
     "dc_asgd_quality": "compensation",
-    "model_of": "planning",
+    "model_of": "plan_search",
 }
 _HOMES |= {
     # theory against the simulator
@@ -117,11 +117,11 @@ _HOMES |= {
     "condense": "condense",
     "target_of": "comparison",
 }
-_MODULES = ("conditions", "theorems")
+_MODULES = ("conditions", "symbolic", "theorems")
 
 __all__ = [
     "DelaySystem", "with_jumps", "with_state_dependent_jumps", "jump_cumulants",
-    "mean_hitting_time", "stability_chart", "StabilityChart", "linearize",
+    "mean_hitting_time", "stability_chart", "StabilityChart", "linearize", "symbolic",
     "CriticalDamping", "critical_damping", "rightmost_roots", "stability_limit",
     "AsyncSGD", "Staleness", "staleness_law", "poisson_error", "LinkUse", "shared_link",
     "BestDamping", "best_damping", "plan", "Plan", "PlanRow", "Condition", "conditions",

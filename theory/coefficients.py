@@ -61,9 +61,12 @@ def read(
     a0 = _matrix("instant", instant, None)
     dim = len(a0)
     several = isinstance(delays, list | tuple)
-    terms = list(delayed) if several else [delayed]
+    single = several and len(delays) == 1 and not isinstance(delayed, list | tuple)
+    if several and not single and not isinstance(delayed, list | tuple):
+        delayed = [delayed]
+    terms = list(delayed) if several and not single else [delayed]
     given = list(delays) if several else [delays]
-    if (several and not isinstance(delayed, list | tuple)) or len(terms) != len(given):
+    if len(terms) != len(given):
         raise checks.fail(
             "delayed", delayed, f"does not hold one coefficient for each of {len(given)} delays",
             why="With a list of delays give a list of as many numbers or matrices.",

@@ -67,6 +67,16 @@ def model_of(
     learning_rate : float
     arrivals : {"poisson", "regular", "exact"}, optional
         By default the most exact one that applies.
+
+    Returns
+    -------
+    AsyncSGD
+
+    Examples
+    --------
+    >>> from sdde.cluster import Quadratic, System
+    >>> model_of(Quadratic(1.0), System(1.0), workers=8, learning_rate=0.02).arrivals
+    'exact'
     """
     machines = system if _has_laws(system) else converted(system)
     compute, communication = _workers_of(machines, workers)

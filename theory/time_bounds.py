@@ -101,7 +101,20 @@ def minibatch_time(
     r"""Return the time of synchronous SGD that waits for every worker, :math:`h_n
     (L\Delta/\varepsilon + \dots)`.
 
-    Parameters, errors and reference as in `optimal_time`.
+    Errors and reference as in `optimal_time`.
+
+    Parameters
+    ----------
+    times : array of float
+        Times of one gradient, one for each worker, > 0.
+    smoothness : float
+        Lipschitz constant of the gradient, > 0.
+    initial_loss : float
+        Loss at the start above its minimum, > 0.
+    variance : float
+        Variance bound of one stochastic gradient, >= 0.
+    target : float
+        Squared gradient norm to reach, > 0.
 
     Examples
     --------
@@ -119,8 +132,21 @@ def heterogeneous_time(
     r"""Order-optimal time when each worker owns its data, :math:`h_n\frac{L\Delta}\varepsilon +
     \bar h\dots`.
 
-    Parameters, errors and reference as in `optimal_time`; every worker is needed, and similarity of
+    Errors and reference as in `optimal_time`; every worker is needed, and similarity of
     the data does not improve the bound.
+
+    Parameters
+    ----------
+    times : array of float
+        Times of one gradient, one for each worker, > 0.
+    smoothness : float
+        Lipschitz constant of the gradient, > 0.
+    initial_loss : float
+        Loss at the start above its minimum, > 0.
+    variance : float
+        Variance bound of one stochastic gradient, >= 0.
+    target : float
+        Squared gradient norm to reach, > 0.
 
     Examples
     --------

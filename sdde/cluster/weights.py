@@ -16,7 +16,13 @@ from sdde import checks
 
 @dataclass(frozen=True, slots=True)
 class Inverse:
-    """Weight ``1 / max(1, staleness)``."""
+    """Weight ``1 / max(1, staleness)``.
+
+    Examples
+    --------
+    >>> Inverse()
+    Inverse()
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,9 @@ class Jump:
     ...     5.0, lambda t, x, delayed, mark, rate: -rate * (delayed[0] + mark),
     ...     delays=scipy.stats.gamma(4, scale=0.25), mark=scipy.stats.norm(0, 0.5),
     ... )
-    >>> problem = sdde.Problem(lambda t, x, delayed, rate: 0.0, history=1.0, jumps=arrivals,
-    args=(0.1,))
+    >>> problem = sdde.Problem(
+    ...     lambda t, x, delayed, rate: 0.0, history=1.0, jumps=arrivals, args=(0.1,)
+    ... )
     """
 
     rate: Any
