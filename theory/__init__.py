@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .jumps import jump_cumulants, with_jumps, with_state_dependent_jumps
     from .linearize import linearize
     from .links import LinkUse, shared_link
-    from .plan_search import PlanRow
+    from .plan_search import PlanRow, model_of
     from .planning import Plan, plan
     from .runtimes import best_k_sync, order_statistic_mean, speed_up, time_per_update
     from .saddles import WorkerBounds, escape_factor, escape_updates, worker_bounds
