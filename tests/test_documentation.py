@@ -98,6 +98,28 @@ def test_every_example_runs(name, tmp_path, monkeypatch):
     assert runner.failures == 0, f"{runner.failures} examples of {name} fail"
 
 
+def test_the_reference_lists_every_public_name():
+    """What is not listed is not found."""
+    listed = set((ROOT / "docs" / "reference" / "index.md").read_text().split())
+    missing = [name for name in PUBLIC if name.rpartition(".")[2] not in listed]
+    assert not missing
+
+
+def guide_scripts():
+    return {
+        path.stem: "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+        for path in sorted((ROOT / "docs" / "guide").glob("*.md"))
+    }
+
+
+@pytest.mark.parametrize("page", [page for page, text in guide_scripts().items() if text])
+def test_the_code_of_a_guide_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    """A page is a script that people follow."""
+    monkeypatch.chdir(tmp_path)
+    with mpl.rc_context({"backend": "Agg"}):
+        exec(compile(guide_scripts()[page], f"docs/guide/{page}.md", "exec"), {})
+
+
 def readme_scripts():
     return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
