@@ -97,13 +97,13 @@ class ChunkWriter:
         self.all_read = None not in stepped
         # One path without jumps stays in registers from step to step.
         self.is_single = layout.width == 1 and self.all_read and not layout.jumps
-        self.top.depth, self.step.depth, self.lane.depth = 1, 2, 2 if self.is_single else 3
+        self.top.depth, self.step.depth, self.lane.depth = 1, 3 if self.is_single else 2, 3
         self.more = "".join(f", a{i}" for i in range(len(layout.parameters)))
 
     def column(self, component: int | str) -> str:
         """Return the text of a component's column for lane l."""
         if self.is_single:
-            return str(component)
+            return f"k, {component}"
         if isinstance(component, int):
             return f"{component * self.layout.width} + l" if component else "l"
         return f"{component} * {self.layout.width} + l"
@@ -127,7 +127,7 @@ class ChunkWriter:
         if self.is_single:
             self.lane.add(*(f"y{i} = {value}" for i, value in enumerate(new)))
             self.lane.add(*(f"x{i} = y{i}" for i in range(layout.dim)))
-            self.lane.add(*(f"y_row[{i}] = x{i}" for i in range(layout.dim)))
+            self.lane.add(*(f"y_row[{self.column(i)}] = x{i}" for i in range(layout.dim)))
         else:
             self.lane.add(*(f"y_row[{self.column(i)}] = {value}" for i, value in enumerate(new)))
         return self._assemble(arrivals)
@@ -164,7 +164,8 @@ class ChunkWriter:
             self.top.add(f"newer{j} = now - lags[{j}]", f"if newer{j} < 0: newer{j} += slots")
             self.top.add(f"older{j} = newer{j} - 1", f"if older{j} < 0: older{j} += slots")
             self.top.add(f"share{j} = shares[{j}]")
-            self.step.add(f"newer_row{j} = ring[newer{j}]", f"older_row{j} = ring[older{j}]")
+            if not self.is_single:
+                self.step.add(f"newer_row{j} = ring[newer{j}]", f"older_row{j} = ring[older{j}]")
 
     def _write_reads(self) -> tuple[list[str], list[list[str]]]:
         """Read the present state and the states at the delays; return their names."""
@@ -250,30 +251,56 @@ class ChunkWriter:
         self.step.add(f"        y_row[{column}] = {value}")
 
     def _assemble(self, arrivals: str) -> str:
-        layout, text = self.layout, Text()
+        text = Text()
         text.add(f"def chunk({_ARGUMENTS}):")
         text.depth = 1
         text.add("use_widest_vectors()", "slots = ring.shape[0]")
         text.lines += self.top.lines
+        (self._assemble_single if self.is_single else self._assemble_block)(text)
+        text.lines += arrivals.splitlines()
+        if not self.is_single:
+            self._assemble_turn(text)
+        return str(text)
+
+    def _assemble_block(self, text: Text) -> None:
+        """Add the loop over steps, and in it the loop over lanes."""
         text.add("for g in range(steps):")
         text.depth = 2
         text.add("t = t0 + (n + g) * dt", "after = now + 1", "if after == slots: after = 0")
-        text.add(
-            "y_row = ring[after]" if self.is_single else "x_row, y_row = ring[now], ring[after]"
-        )
-        if layout.channels:
+        text.add("x_row, y_row = ring[now], ring[after]")
+        if self.layout.channels:
             text.add("z_row = z[g]")
         text.lines += self.step.lines
-        if not (self.is_single or self.forms.in_lanes):
-            text.add(f"for l in range({layout.width if self.all_read else 'lanes'}):")
+        if not self.forms.in_lanes:
+            text.add(f"for l in range({self.layout.width if self.all_read else 'lanes'}):")
         text.lines += self.lane.lines
-        text.lines += arrivals.splitlines()
-        for j in range(layout.delays):
-            text.add(
-                f"older{j} = newer{j}", f"newer{j} += 1", f"if newer{j} == slots: newer{j} = 0"
-            )
+
+    def _assemble_turn(self, text: Text) -> None:
+        """Turn the ring by one row."""
+        for j in range(self.layout.delays):
+            text.add(f"older{j} = newer{j}", f"newer{j} += 1")
+            text.add(f"if newer{j} == slots: newer{j} = 0")
         text.add("now = after")
-        return str(text)
+
+    def _assemble_single(self, text: Text) -> None:
+        """Add a loop over stretches of steps in which no row index meets the ring's end."""
+        delays = range(self.layout.delays)
+        rows = ["after", *(f"newer{j}" for j in delays), *(f"older{j}" for j in delays)]
+        text.add("after = now + 1", "if after == slots: after = 0", "g = 0", "while g < steps:")
+        text.depth = 2
+        text.add(f"run = min(steps - g, {', '.join(f'slots - {row}' for row in rows)})")
+        text.add("y_row = ring[after : after + run]", "z_row = z[g : g + run]")
+        for j in delays:
+            text.add(f"newer_row{j} = ring[newer{j} : newer{j} + run]")
+            text.add(f"older_row{j} = ring[older{j} : older{j} + run]")
+        text.add("for k in range(run):")
+        text.depth = 3
+        text.add("t = t0 + (n + g + k) * dt")
+        text.lines += self.step.lines + self.lane.lines
+        text.depth = 2
+        text.add("g += run")
+        for row in rows:
+            text.add(f"{row} += run", f"if {row} == slots: {row} = 0")
 
 
 def in_tuple(names: Sequence[str]) -> str:
