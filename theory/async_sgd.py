@@ -237,9 +237,12 @@ class AsyncSGD:
         early = np.einsum("im,imkn->kn", weights, curves.square, optimize=True)
         live = (curves.amplitudes != 0.0).any(axis=(0, 2))
         amplitudes = np.einsum("im,ime->me", weights[:, live], curves.amplitudes[:, live])
+        exponents = curves.exponents[live].ravel()
+        amplitudes = amplitudes.ravel()
+        heard = np.abs(amplitudes) > 1e-20 * float(np.abs(amplitudes).max(initial=0.0))
         return LossCurve(
             curves.width, early, float(np.sum(weights[used] * curves.level[used])),
-            curves.exponents[live].ravel(), amplitudes.ravel(), curves.beats,
+            exponents[heard], amplitudes[heard], curves.beats,
         )  # fmt: skip
 
     def loss_floor(self) -> float:

@@ -70,18 +70,25 @@ class LossCurve:
         if not math.isfinite(self.floor):
             return np.full(after.shape, np.inf)
         out = np.full(after.shape, self.floor)
-        step = max(1, 1_000_000 // max(1, self.exponents.size))  # bounds the temporary
+        plain = (self.exponents.imag == 0.0) & (self.beats == 0)
+        if plain.any():
+            decay = np.exp(np.multiply.outer(after, self.exponents.real[plain]))
+            out += decay @ self.amplitudes.real[plain]
+        exponents, amplitudes = self.exponents[~plain], self.amplitudes[~plain]
+        if not exponents.size:
+            return out
+        step = max(1, 1_000_000 // exponents.size)  # bounds the temporary
         for start in range(0, after.size, step):
             part = after[start : start + step]
             if self.beats:
                 whole = np.floor(part / self.width)
                 share = part / self.width - whole
-                power = np.exp(np.multiply.outer(whole * self.width, self.exponents))
-                one = np.exp(self.exponents * self.width / self.beats) - 1.0
+                power = np.exp(np.multiply.outer(whole * self.width, exponents))
+                one = np.exp(exponents * self.width / self.beats) - 1.0
                 waves = power * (1.0 + np.multiply.outer(share, one)) ** self.beats
             else:
-                waves = np.exp(np.multiply.outer(part, self.exponents))
-            out[start : start + step] += np.real(waves @ self.amplitudes)
+                waves = np.exp(np.multiply.outer(part, exponents))
+            out[start : start + step] += np.real(waves @ amplitudes)
         return out
 
     def _envelope(self, after: float) -> float:
@@ -152,7 +159,7 @@ class LossCurve:
         after = self.width
         while self._envelope(after) > level and after < 1e30 * self.width:
             after *= 2.0
-        times = [np.zeros(1), np.geomspace(1e-3 * self.width, after, 1500)]
+        times = [np.zeros(1), np.geomspace(1e-2 * self.width, after, 500)]
         waves = self.exponents.imag != 0.0
         if waves.any():
             size, rate = np.abs(self.amplitudes[waves]), -self.exponents.real[waves]

@@ -96,11 +96,11 @@ class Renewal:
     @cached_property
     def energy(self) -> Floats:
         r"""The integrals :math:`\int_0^\infty K^2`; ``inf`` where the mean is unstable."""
-        inside = self._weigh(self.kernel**2)
+        inside = self.width * (self.kernel**2 @ rules().weights).sum(axis=1)
         s, c, _ = self.slow
         with np.errstate(all="ignore"):
             exponents, amplitudes = _products(s, c)
-            tail = _wave_integral(amplitudes, exponents[:, :, None], self.end)[:, 0].real
+            tail = _wave_integral(amplitudes, exponents, self.end).real
         return np.where(self.unstable, np.inf, inside + np.where(self.live, tail, 0.0))
 
     @cached_property
@@ -226,14 +226,12 @@ class Renewal:
         start = np.cumsum(whole, axis=-1) - whole
         return start[..., None] + self.width * (values @ rule.integral.T)
 
-    def _weigh(self, values: Floats, exponent: Complexes | None = None) -> Any:
-        """Return integrals up to the horizon, against ``exp(-exponent t)`` if given."""
-        flat = values.reshape(len(values), -1)
+    def _weigh(self, values: Floats, exponent: Any) -> tuple[Any, Any]:
+        """Return transforms up to the horizon at one exponent each, and those times t."""
+        time = self.nodes.ravel()
         weights = np.tile(rules().weights * self.width, self.panels)
-        if exponent is None:
-            return flat @ weights
-        factor = np.exp(-exponent[:, :, None] * self.nodes.ravel())
-        return np.einsum("mq,meq->me", flat * weights, factor, optimize=True)
+        factor = np.exp(-exponent[:, None] * time) * (values.reshape(len(values), -1) * weights)
+        return factor.sum(axis=1), factor @ time
 
     # ---- beyond the horizon -------------------------------------------------------------------
 
@@ -258,67 +256,78 @@ class Renewal:
                     np.abs(ends[NOISE] / level[NOISE] - 1) > 1e-13
                 )
             pick &= moving
-        if pick.any():
-            exponents[pick], amplitudes[:, pick] = self._renewal_tail(pick, exponents[pick])
+        poles = exponents.copy()
+        for column, some in ((0, pick), (1, pick & self.live & (s.imag != 0.0))):
+            if some.any():
+                z, values = self._renewal_waves(some, poles[some], column)
+                exponents[some, column], amplitudes[:, some, column] = z, values
+                if column:  # the pair
+                    exponents[some, 2], amplitudes[:, some, 2] = z.conj(), values.conj()
         return Tail(exponents, amplitudes, level)
 
-    def _renewal_tail(
-        self, pick: NDArray[np.bool_], poles: Complexes
+    def _renewal_waves(
+        self, pick: NDArray[np.bool_], poles: Complexes, column: int
     ) -> tuple[Complexes, Complexes]:
         r"""Return exponents and amplitudes of the mean square where arrivals multiply it.
 
         The transform of *y* is :math:`N/D` with :math:`D = 1-\epsilon\kappa\phi`, κ the transform
         of :math:`K^2`. Near each pole of κ (a sum of two dominant roots) lies one zero of *D*. The
-        real one lies between its pole and 0, where *D* falls from :math:`1 -` index to minus
-        infinity; Newton's iteration on :math:`(z-\text{pole})D` finds it inside that bracket, and
-        the complex pair from next to its poles.
+        real one (`column` 0) lies between its pole and 0, where *D* falls from :math:`1 -` index to
+        minus infinity; Newton's iteration on :math:`(z-\text{pole})D` finds it inside that bracket,
+        and the complex ones from next to their poles.
         """
         s, c, d = (part[pick] for part in self.slow)
-        epsilon, live = self.strength[pick, None], self.live[pick]
+        epsilon = self.strength[pick]
         kernel, mean = self.kernel[pick] ** 2, self.mean[pick] ** 2
-        residue = _products(s, c)[1]
+        residue, square = _products(s, c)[1], _products(s, d)[1]
+        pole, apart = poles[:, column], poles - poles[:, column, None]
+        if column == 0:
+            pole = pole.real
 
-        apart = poles[:, :, None] - poles[:, None, :]
-
-        def transforms(past: Complexes) -> tuple[Complexes, Complexes]:
+        def transforms(rows: Any, past: Any) -> tuple[Any, Any]:
             """Return D and its derivative, `past` the poles: the own pole must not cancel."""
-            z, gap = poles + past, apart - past[:, None, :]
-            kappa = self._weigh(kernel, z) + _wave_integral(residue, gap, self.end)
-            moment = self._weigh(kernel * self.nodes, z) + _wave_moment(residue, gap, self.end)
+            z, gap = pole[rows] + past, apart[rows] - past[:, None]
+            kappa, moment = self._weigh(kernel[rows], z)
+            kappa = kappa + _wave_integral(residue[rows], gap, self.end)
+            moment = moment + _wave_moment(residue[rows], gap, self.end)
             phi, slope = self.law.laplace(z), -np.asarray(self.law.laplace(z, power=1))
-            return 1.0 - epsilon * kappa * phi, epsilon * (moment * phi - kappa * slope)
+            e = epsilon[rows]
+            value, slope = 1.0 - e * kappa * phi, e * (moment * phi - kappa * slope)
+            return (np.real(value), np.real(slope)) if column == 0 else (value, slope)
 
         with np.errstate(all="ignore"):
-            past = np.array(epsilon * residue * self.law.laplace(poles), dtype=complex)
-            bottom = poles[:, 0].real
-            low = np.maximum(0.0, -45.0 / self.end - bottom)
-            high = -bottom
-            first = past[:, 0].real
-            past[:, 0] = np.where((first > low) & (first < high), first, 0.5 * (low + high))
+            past = np.array(epsilon * residue[:, column] * self.law.laplace(pole), dtype=complex)
+            past = np.real(past) if column == 0 else past
+            low = np.maximum(0.0, -45.0 / self.end - np.real(pole))
+            high = -np.real(pole)
+            if column == 0:
+                past = np.where((past > low) & (past < high), past, 0.5 * (low + high))
+            left = np.arange(pole.size)
             for _ in range(60):
-                value, slope = transforms(past)
-                first, right = past[:, 0].real, np.real(value[:, 0]) > 0.0
-                high, low = np.where(right, first, high), np.where(right, low, first)
-                after = past - past * value / (value + past * slope)
-                first = np.real(after[:, 0])
-                after[:, 0] = np.where((first > low) & (first < high), first, 0.5 * (low + high))
-                done = np.abs(after - past) <= 1e-14 * np.abs(after)
-                past = after
-                if (done | (residue == 0.0)).all():
+                at = past[left]
+                value, slope = transforms(left, at)
+                after = at - at * value / (value + at * slope)
+                if column == 0:
+                    right = value > 0.0
+                    high[left] = np.where(right, at, high[left])
+                    low[left] = np.where(right, low[left], at)
+                    inside = (after > low[left]) & (after < high[left])
+                    after = np.where(inside, after, 0.5 * (low[left] + high[left]))
+                past[left] = after
+                left = left[~(np.abs(after - at) <= 1e-14 * np.abs(after))]
+                if not left.size:
                     break
-            z = poles + past
-            value, slope = transforms(past)
+            every = np.arange(pole.size)
+            value, slope = transforms(every, past)
+            z = pole + past
             kappa = 1.0 / (epsilon * self.law.laplace(z))
-            square = _products(s, d)[1]
-            start = self._weigh(mean, z)
-            start = start + _wave_integral(square, apart - past[:, None, :], self.end)
-            start = start + epsilon * kappa * (1.0 - self.law.laplace(z)) / z
+            waves = _wave_integral(square, apart - past[:, None], self.end)
+            start = (
+                self._weigh(mean, z)[0] + waves + epsilon * kappa * (1 - self.law.laplace(z)) / z
+            )
             amplitudes = np.stack([start / slope, kappa / z / slope]) * np.exp(z * self.end)
-        used = (residue != 0.0) & live[:, None]  # a real root has one product, not three
-        used[:, 0] = (
-            np.abs(value[:, 0]) < 1e-6
-        )  # a mode that has died leaves no root in the bracket
-        return np.where(used, z, poles), np.where(used, amplitudes, 0.0)
+        found = np.abs(value) < 1e-6  # what has died leaves no root in the bracket
+        return np.where(found, z, pole) + 0j, np.where(found, amplitudes, 0.0) + 0j
 
     # ---- values at any time -------------------------------------------------------------------
 
@@ -379,11 +388,12 @@ def _products(s: Complexes, f: Complexes) -> tuple[Complexes, Complexes]:
 
 
 def _wave_integral(amplitudes: Complexes, gap: Complexes, end: float) -> Complexes:
-    """Return the integrals beyond `end` of waves with exponents `gap` (modes, waves, points)."""
-    return -np.sum(amplitudes[:, :, None] * np.exp(gap * end) / gap, axis=1)
+    """Return the integrals beyond `end` of sums of waves with exponents `gap` (modes, waves)."""
+    parts = np.where(amplitudes == 0.0, 0.0, amplitudes * np.exp(gap * end) / gap)
+    return -np.sum(parts, axis=1)
 
 
 def _wave_moment(amplitudes: Complexes, gap: Complexes, end: float) -> Complexes:
     """Return the same integrals weighted with time."""
-    wave = amplitudes[:, :, None] * np.exp(gap * end)
-    return np.sum(wave * (1.0 / gap**2 - end / gap), axis=1)
+    parts = amplitudes * np.exp(gap * end) * (1.0 / gap**2 - end / gap)
+    return np.sum(np.where(amplitudes == 0.0, 0.0, parts), axis=1)

@@ -9,6 +9,7 @@ losses or targets.
 import math
 
 import numpy as np
+from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from . import exact
@@ -57,8 +58,7 @@ def gather(alpha: Floats) -> tuple[Floats, Floats]:
     nodes = np.cos(angle)[::-1]
     middle = 0.5 * math.log(distinct[-1] * distinct[0])
     at = np.clip((np.log(alpha) - middle) / (0.5 * span), -1.0, 1.0)
-    degrees = np.arange(count)
-    basis = np.cos(np.arccos(nodes)[:, None] * degrees)
+    basis = chebyshev.chebvander(nodes, count - 1)
     basis[:, 0] *= 0.5
-    shares = np.cos(np.arccos(at)[:, None] * degrees) @ basis.T * (2.0 / count)
+    shares = chebyshev.chebvander(at, count - 1) @ basis.T * (2.0 / count)
     return np.exp(middle + 0.5 * span * nodes), shares
