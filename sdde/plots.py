@@ -247,3 +247,25 @@ def plot_plan(plan: Any, ax: "Axes | None" = None) -> "Axes":
     if rows:
         axes.set_yscale("log")
     return axes
+
+
+def plot_stability_chart(chart: Any, ax: "Axes | None" = None) -> "Axes":
+    """Draw where two parameters make a delay system stable, and how fast it decays there.
+
+    Parameters
+    ----------
+    chart : sdde.theory.StabilityChart
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = _axes(ax)
+    decay = np.where(chart.rate < 0.0, -chart.rate, np.nan)
+    mesh = axes.pcolormesh(chart.x_values, chart.y_values, decay, cmap="Blues", shading="nearest")
+    axes.figure.colorbar(mesh, ax=axes, label="decay rate")
+    for curve in chart.boundary:
+        axes.plot(curve[:, 0], curve[:, 1], color="C3", linewidth=1.5)
+    return axes

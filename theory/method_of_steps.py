@@ -23,6 +23,7 @@ from .piecewise import DEGREE, History, Piecewise, panel
 ORDER, LEAST_ORDER = 12, 7  # kinks beyond are below the polynomials' own error
 MOST_KINKS = 200  # number of kinks from which on those beyond the least order are passed over
 MOST_ATOMS = 64  # values of a measured law up to which each one is a delay with its own kinks
+NARROW = 0.05  # width of a law over its mean below which panels are no longer shortened for it
 GRADING = 0.25 ** np.arange(9.0, 0.0, -1.0)  # towards the start of a law, where densities are rough
 
 
@@ -185,7 +186,9 @@ class Stepper:
         self.shifts = [shift for reader in self.readers for shift in reader.kinks()]
         size = float(np.linalg.norm(instant, 2))
         size += sum(float(np.linalg.norm(matrix, 2)) for matrix in delayed)
-        spreads = [r.scale for r in self.readers if isinstance(r, SpreadReader)]
+        # A law narrower than this acts like a fixed delay, whose kinks have their own panel ends.
+        spread = [r for r in self.readers if isinstance(r, SpreadReader)]
+        spreads = [max(r.scale, NARROW * r.law.mean) for r in spread]
         self.longest = min([3.0 / size if size else math.inf, *spreads])
         self._weights: dict[tuple[int, float, float, float], Floats] = {}
         self._inverses: dict[float, Floats] = {}
