@@ -1,12 +1,14 @@
 """Stability charts: where in the plane of two parameters a delay system is stable.
 
 The rate is computed on the grid that is given; wherever it changes sign along a grid line the
-boundary is solved for on that line, so the curve is exact at every point and the grid sets only
-how many points it has. Knows nothing about what the parameters mean.
+boundary is solved for on that line. Between two such points it is continued: the middle of the
+chord predicts a point, and a search across the chord corrects it, until the curve is smooth. So
+every point is exact, and a coarse grid is enough. Knows nothing about what the parameters mean.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Point = tuple[float, float]
+BEND = 1e-3  # distance of a curve from its chord, over the width of the chart, that is left alone
+HALVINGS = 3
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -122,7 +126,33 @@ def stability_chart(
         x = float(xs[i])
         y = _crossing(lambda y, x=x: rate(x, y), ys[j : j + 2], grid[j : j + 2, i])
         across["y", int(j), int(i)] = (x, y)
-    return StabilityChart(xs, ys, grid, _curves(across, unstable))
+    span = np.array([xs[-1] - xs[0], ys[-1] - ys[0]])
+    smooth = [_continued(rate, curve, span) for curve in _curves(across, unstable)]
+    return StabilityChart(xs, ys, grid, tuple(smooth))
+
+
+def _continued(rate: Callable[[float, float], float], curve: Floats, span: Floats) -> Floats:
+    """Insert points where the curve bends away from its chords by more than a thousandth."""
+    for _ in range(HALVINGS):
+        points, added = [curve[0]], False
+        for start, end in pairwise(curve):
+            middle, chord = (start + end) / 2.0, (end - start) / span
+            across = np.array([-chord[1], chord[0]]) * span / 2.0
+            low, high = middle - across, middle + across
+            if rate(*low.tolist()) * rate(*high.tolist()) < 0.0:
+
+                def along(s: float, middle: Floats = middle, across: Floats = across) -> float:
+                    return rate(*(middle + s * across).tolist())
+
+                s = bracketed(along, -1.0, 1.0)
+                if abs(s) * np.linalg.norm(chord) / 2.0 > BEND:
+                    points.append(middle + s * across)
+                    added = True
+            points.append(end)
+        curve = np.array(points)
+        if not added:
+            break
+    return curve
 
 
 def _crossing(rate: Callable[[float], float], ends: Floats, rates: Floats) -> float:

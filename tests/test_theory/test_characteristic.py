@@ -32,7 +32,7 @@ def roots_right_of(law, damping, line):
     corners = [line - 1j * radius, radius - 1j * radius, radius + 1j * radius, line + 1j * radius]
     turns = 0.0
     for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
-        s = start + (end - start) * np.linspace(0.0, 1.0, 4001)
+        s = start + (end - start) * np.linspace(0.0, 1.0, 801)
         value = s + damping * law.laplace(s)
         turns += np.angle(value[1:] / value[:-1]).sum()
     return round(turns / (2.0 * math.pi))

@@ -37,6 +37,16 @@ def test_curves_are_continuous():
         assert np.hypot(*np.diff(curve, axis=0).T).max() <= cell * 1.0001
 
 
+def test_a_coarse_grid_gives_a_smooth_curve():
+    """Points are continued between grid lines, so a curve bends little at each of them."""
+    chart = stability_chart(hayes, [-3.0, -1.5, -0.1], [-4.0, -2.6, -1.1])
+    curve = max(chart.boundary, key=len)
+    assert len(curve) > 5
+    middle = (curve[1:] + curve[:-1]) / 2.0
+    rates = [hayes(a, b).abscissa() for a, b in middle]
+    assert np.abs(rates).max() < 0.02
+
+
 def test_mean_square_charts_use_the_second_moments():
     """For dx = -a x dt + c x dW the boundary is c^2 = 2 a."""
 
