@@ -162,7 +162,7 @@ def _start_numba() -> None:
         return
     sys.modules[wanted] = None  # type: ignore[assignment]
     try:
-        arrays = importlib.import_module(asking)
+        arrays: Any = importlib.import_module(asking)
     finally:
         del sys.modules[wanted]
     arrays._HAVE_BLAS = True
