@@ -147,9 +147,9 @@ class DelaySystem:
         Notes
         -----
         One fixed delay and scalar coefficients: :math:`s_k=a+W_k(b\tau e^{-a\tau})/\tau`
-        (Corless et al. 1996), with the double root :math:`a-1/\tau` at the branch point. Otherwise
-        a collocation of the generator (Breda, Maset and Vermiglio 2005) polished by Newton's
-        iteration; the argument principle makes sure that none is missed.
+        (compare Corless et al. 1996), with the double root :math:`a-1/\tau` at the branch point.
+        Otherwise a collocation of the generator (compare Breda, Maset and Vermiglio 2005)
+        polished by Newton's iteration; the argument principle makes sure that none is missed.
 
         Examples
         --------
@@ -222,8 +222,9 @@ class DelaySystem:
 
         Notes
         -----
-        Scalars: :math:`\arccos(-a/b)/\sqrt{b^2-a^2}` for :math:`b<-|a|` (Hayes 1950). Otherwise
-        an eigenvalue sweep along the imaginary axis, derived in this project.
+        Scalars: :math:`\arccos(-a/b)/\sqrt{b^2-a^2}` for :math:`b<-|a|`, derived again in
+        `theory.symbolic`. Otherwise an eigenvalue sweep along the imaginary axis, derived in this
+        project.
 
         Examples
         --------
@@ -383,10 +384,10 @@ class DelaySystem:
 
         Notes
         -----
-        Scalars with one fixed delay: closed form (Küchler and Mensch 1992). Several fixed delays or
-        systems: delay Lyapunov matrix. Random delays: product integrals of the fundamental
-        solution, or an integral over frequencies for tails heavier than exponential (relative error
-        about 1e-6 there, else 1e-12).
+        Scalars with one fixed delay: closed form, derived again in `theory.symbolic`; compare
+        [1]_. Several fixed delays or systems: delay Lyapunov matrix. Random delays: product
+        integrals of the fundamental solution, or an integral over frequencies for tails heavier
+        than exponential (relative error about 1e-6 there, else 1e-12).
 
         References
         ----------

@@ -61,7 +61,7 @@ class LyapunovMatrix:
     """The delay Lyapunov matrix of a stable system with fixed delays, for any noise covariance.
 
     It satisfies R'(l) = A0 R(l) + sum_j Aj R(l - tau_j), R(-l) = R(l)^T and
-    R'(0+) + R'(0+)^T + Q = 0 (Kharitonov and Zhabko).
+    R'(0+) + R'(0+)^T + Q = 0 (derived in this project from the lagged equation).
     """
 
     def __init__(self, spectrum: Spectrum) -> None:
