@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sdde.engine.storage import cache_info, clear_cache
     from sdde.equation.jumps import Jump
     from sdde.equation.problem import Problem
+    from sdde.solving.moments import Moments
     from sdde.solving.solution import Solution
     from sdde.solving.solve import solve
     from sdde.theory import compare
@@ -23,6 +24,7 @@ _HOMES = {
     "cache_info": "sdde.engine.storage",
     "clear_cache": "sdde.engine.storage",
     "Jump": "sdde.equation.jumps",
+    "Moments": "sdde.solving.moments",
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
     "solve": "sdde.solving.solve",
@@ -31,7 +33,7 @@ _HOMES = {
 _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
-    "Problem", "Jump", "solve", "Solution",
+    "Problem", "Jump", "solve", "Solution", "Moments",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",
 ]  # fmt: skip

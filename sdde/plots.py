@@ -3,6 +3,7 @@
 Matplotlib is imported when a figure is drawn, not before.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,9 +42,17 @@ def plot_solution(solution: "Solution", ax: "Axes | None" = None) -> "Axes":
     matplotlib.axes.Axes
     """
     axes = _axes(ax)
-    states = solution.x.reshape(*solution.x.shape[:2], -1)
+    states = solution.x.reshape(*solution.x.shape[:2], math.prod(solution.state_shape))
     for i in range(states.shape[2]):
         label, color = f"x[{i}]" if solution.state_shape else "x", f"C{i % 10}"
+        if solution.moments is not None:
+            mean, spread = (m.reshape(len(solution.t), -1)[:, i] for m in solution.moments)
+            spread = 2.0 * np.sqrt(spread)
+            axes.plot(solution.t, mean, color=color, label=f"mean of {label}, +- 2 deviations")
+            axes.fill_between(
+                solution.t, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0
+            )
+            continue
         if solution.paths == 1:
             axes.plot(solution.t, states[0, :, i], color=color, linewidth=1.0, label=label)
             continue

@@ -39,9 +39,11 @@ def save(solution: Any, path: str | Path) -> None:
             "seed": str(solution.seed),  # may have more digits than a JSON reader keeps
         }
         with target.open("wb") as file:
+            moments = () if solution.moments is None else solution.moments
             np.savez(
                 file, header=np.array(json.dumps(header)), t=solution.t, x=solution.x,
                 status=solution.status, end_time=solution.end_time,
+                **dict(zip(("mean", "var"), moments, strict=False)),
             )  # fmt: skip
     except OSError as error:
         raise ArgumentError(f"path = {str(path)!r} cannot be written: {error}.") from None
@@ -56,6 +58,8 @@ def load(path: str | Path) -> dict[str, Any]:
         with np.load(source, allow_pickle=False) as content:
             header = json.loads(str(content["header"]))
             fields = {name: content[name] for name in ("t", "x", "status", "end_time")}
+            if "mean" in content:
+                fields["moments"] = (content["mean"], content["var"])
         known = header["format"] == _FORMAT
         fields |= {
             "t_span": tuple(float(end) for end in header["t_span"]),

@@ -56,6 +56,8 @@ class Solution:
         The time-stepping scheme.
     seed : int
         Repeats the paths when passed to `sdde.solve` as `rng`.
+    moments : (array, array) or None
+        Mean and variance over paths if `sdde.Moments` were kept; then `x` holds no paths.
 
     Examples
     --------
@@ -77,6 +79,7 @@ class Solution:
     dt: float
     method: str
     seed: int
+    moments: tuple[Floats, Floats] | None = None
 
     @property
     def t(self) -> Floats:
@@ -86,7 +89,7 @@ class Solution:
     @property
     def paths(self) -> int:
         """The number of paths."""
-        return len(self.x)
+        return len(self.status)
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -118,11 +121,11 @@ class Solution:
 
     def mean(self) -> Floats:
         """Return the mean over paths, ``(times, *state_shape)``; nan where a path diverged."""
-        return self.x.mean(axis=0)
+        return self.x.mean(axis=0) if self.moments is None else self.moments[0]
 
     def var(self) -> Floats:
         """Return the variance over paths (over their number), ``(times, *state_shape)``."""
-        return self.x.var(axis=0)
+        return self.x.var(axis=0) if self.moments is None else self.moments[1]
 
     def quantile(self, q: ArrayLike) -> Floats:
         """Return quantiles over paths.
@@ -139,12 +142,21 @@ class Solution:
         share = checks.array("q", q)
         if np.any((share < 0.0) | (share > 1.0)):
             raise checks.fail("q", q, "is not between 0 and 1", remedy="For example q = 0.5.")
-        return np.asarray(np.quantile(self.x, share, axis=0))
+        return np.asarray(np.quantile(self._stored("quantile"), share, axis=0))
 
     def path(self, i: int) -> Floats:
         """Return path `i`, shape ``(times, *state_shape)``; negative numbers count from the end."""
         index = checks.integer("i", i, lowest=-self.paths, highest=self.paths - 1)
-        return self.x[index]
+        return self._stored("path")[index]
+
+    def _stored(self, what: str) -> Floats:
+        """Return the paths, or refuse if moments were kept instead of them."""
+        if self.moments is not None:
+            raise ArgumentError(
+                f"solution.{what} needs paths, and only moments were kept.\n"
+                "  Solve again with save= a number of steps or times, and fewer paths."
+            )
+        return self.x
 
     def __call__(self, t: ArrayLike) -> Floats:
         """Return the states at any times: straight lines between saved times, the history before
@@ -164,6 +176,7 @@ class Solution:
         sdde.ArgumentError
             If a time is after the last saved time, or between the start and the first saved time.
         """
+        self._stored("__call__")
         times = checks.array("t", t)
         flat = times.ravel()
         self._require_known(flat)
@@ -229,18 +242,16 @@ class Solution:
                 "  Run: python -m pip install xarray."
             ) from None
         dims = ("path", "time", "component")[: self.x.ndim]
+        if self.moments is None:
+            states = {"x": (dims, self.x)}
+        else:
+            states = {"mean": (dims[1:], self.moments[0]), "var": (dims[1:], self.moments[1])}
+        coords = {"path": np.arange(self.paths), "time": self.t}
+        if self.state_shape:
+            coords["component"] = np.arange(self.state_shape[0])
         return xarray.Dataset(
-            {
-                "x": (dims, self.x),
-                "status": ("path", self.status),
-                "end_time": ("path", self.end_time),
-            },
-            coords={
-                name: np.arange(n)
-                for name, n in zip(dims, self.x.shape, strict=True)
-                if name != "time"
-            }
-            | {"time": self.t},
+            states | {"status": ("path", self.status), "end_time": ("path", self.end_time)},
+            coords=coords,
             attrs={
                 "t0": self.t_span[0],
                 "t1": self.t_span[1],
@@ -296,7 +307,8 @@ class Solution:
         lines = (
             f"Solution: {self.paths} path{'s' * (self.paths != 1)} of {kind} equation",
             f"  t       {len(self.times)} times from {first:g} to {last:g}, dt = {self.dt:g}",
-            f"  x       shape {self.x.shape}, {self.x.nbytes / 1e6:.3g} MB",
+            f"  x       shape {self.x.shape}, {self.x.nbytes / 1e6:.3g} MB"
+            + (", mean and variance streamed" if self.moments is not None else ""),
             f"  status  {states}",
             f"  method  {self.method}, seed {self.seed}",
         )

@@ -4,6 +4,7 @@ The order matters: every argument is checked before anything is compiled. The nu
 depend on the seed and on its index alone.
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -18,6 +19,7 @@ from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.execute import Progress, available_threads, cut, run_jobs
+from sdde.solving.moments import Accumulator, Moments, cut_groups
 from sdde.solving.plan import Plan, plan
 from sdde.solving.saving import SavedTimes, plan_saves
 from sdde.solving.solution import LIMIT, Solution
@@ -60,7 +62,7 @@ def solve(
     method : {"euler-maruyama"}, optional
         The time-stepping scheme. Euler-Maruyama has strong order 1 for additive noise and 1/2
         otherwise, weak order 1.
-    save : "all", "final", int or array of float, optional
+    save : "all", "final", int, array of float, or Moments, optional
         Which times to keep: all grid times, the end, every n-th grid time and the end, or the times
         listed. Times between grid times are read by linear interpolation.
 
@@ -127,16 +129,22 @@ def solve(
             why="Each path continues a path of the solution given as history.",
             remedy=f"Use paths = {problem.past.count}.",
         )  # fmt: skip
-    saves = plan_saves(save, t0, t1, step)
+    streamed = isinstance(save, Moments)
+    saves = plan_saves(save.times if isinstance(save, Moments) else save, t0, t1, step)
     layout = plan(problem, t0, t1, step)
     seed = streams.seed_of(rng)
-    x = _allocate(count, len(saves), layout.past.shape[2])
-    run = _Run(problem, layout, saves, (t0, t1, step), seed, x)
+    x = _allocate(0 if streamed else count, len(saves), layout.past.shape[2])
+    run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x)
     run.start(scheme, most, progress)
+    shape = (len(saves), *layout.state_shape)
+    moments = None
+    if streamed:
+        mean, variance = run.moments.moments()
+        moments = mean.reshape(shape), variance.reshape(shape)
     solution = Solution(
-        problem=problem, times=saves, x=x.reshape(count, len(saves), *layout.state_shape),
-        status=run.status(), end_time=run.ended, t_span=(t0, t1), dt=step, method=scheme.name,
-        seed=seed,
+        problem=problem, times=saves, x=x.reshape(len(x), *shape), status=run.status(),
+        end_time=run.ended, t_span=(t0, t1), dt=step, method=scheme.name, seed=seed,
+        moments=moments,
     )  # fmt: skip
     if not np.all(run.codes == driver.DONE):
         warnings.warn(solution.message, SolutionWarning, stacklevel=2)
@@ -159,11 +167,13 @@ class _Run:
 
     def __init__(
         self, problem: Problem, plan: Plan, saves: SavedTimes,
-        times: tuple[float, float, float], seed: int, x: Floats,
+        times: tuple[float, float, float], seed: int, paths: int, x: Floats,
     ) -> None:  # fmt: skip
         self.problem, self.plan, self.saves, self.times, self.x = problem, plan, saves, times, x
-        self.codes = np.full(len(x), _NOT_BEGUN, dtype=np.int8)
-        self.ended = np.full(len(x), times[0])
+        self.paths = paths
+        self.codes = np.full(paths, _NOT_BEGUN, dtype=np.int8)
+        self.ended = np.full(paths, times[0])
+        self.moments = Accumulator(x.shape[1:])
         self.stop = np.zeros(1, dtype=np.int64)
         self.flags = np.zeros(1, dtype=np.int64)
         self.keys = np.array(streams.key_of(seed), dtype=np.uint64)
@@ -171,25 +181,41 @@ class _Run:
     def start(self, method: Method, threads: int, progress: Progress) -> None:
         """Compile, and run all paths or as many as Ctrl-C lets."""
         plan, saves = self.plan, self.saves
-        model = compile_model(self.problem, plan.state_shape, method, len(self.x))
+        model = compile_model(self.problem, plan.state_shape, method, self.paths)
         width = model.layout.width
         drive, noise = compiled_driver(), compiled_noise(width)
         group = _LONG_GROUP if width == 1 else _GROUP
         slots = max(plan.deepest + 3, group + 2)
 
-        def run(first: int, last: int) -> None:
+        def compute(first: int, last: int, out: Floats, kept_from: int) -> None:
             drive(
                 model.chunk, noise, first, last, width, group, slots, model.layout.channels,
                 plan.n_steps, *self.times, LIMIT, plan.delays, plan.lags, plan.shares,
                 model.parameters, plan.past, self.keys, plan.rates, plan.tables, plan.starts,
-                saves.spans, saves.shares, self.x, self.codes, self.ended, self.stop, self.flags,
+                saves.spans, saves.shares, out, kept_from, self.codes, self.ended, self.stop,
+                self.flags,
             )  # fmt: skip
 
-        jobs = cut(len(self.x), width, plan.n_steps, threads)
+        def keep(first: int, last: int) -> None:
+            compute(first, last, self.x, 0)
+
+        def reduce(first: int, last: int) -> None:
+            out = np.empty((last - first, *self.x.shape[1:]))
+            compute(first, last, out, first)
+            if self.stop[0] == 0:
+                self.moments.add(first, out)
+
+        if len(self.x) == self.paths:
+            jobs, run = cut(self.paths, width, plan.n_steps, threads), keep
+        else:
+            numbers = math.prod(self.x.shape[1:])
+            jobs, run = cut_groups(self.paths, plan.n_steps, numbers), reduce
         run_jobs(jobs, run, steps=plan.n_steps, threads=threads, stop=self.stop, progress=progress)
         self._require_bounded_rates()
         never = self.codes == _NOT_BEGUN
-        self.x[never], self.codes[never] = np.nan, driver.INTERRUPTED
+        self.codes[never] = driver.INTERRUPTED
+        if len(self.x) == self.paths:
+            self.x[never] = np.nan
 
     def _require_bounded_rates(self) -> None:
         q = int(self.flags[0]) - 1

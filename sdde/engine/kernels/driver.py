@@ -33,12 +33,12 @@ NOISE_FILL = void(_F2, int64, int64, int64, uint64, uint64)
 
 # chunk, noise | first, last, width, group, slots, channels, n_steps | t0, t1, dt, limit |
 # delays, lags, shares, p, past | keys, rates, tables, starts |
-# save_spans, save_shares, out, codes, ended | stop, flags
+# save_spans, save_shares, out, kept_from, codes, ended | stop, flags
 DRIVE = void(
     types.FunctionType(CHUNK), types.FunctionType(NOISE_FILL),
     int64, int64, int64, int64, int64, int64, int64,
     float64, float64, float64, float64, _F1, _I1, _F1, _F1, _F3, uint64[::1], _F1, _F1, _I1,
-    _I2, _F1, _F3, int8[::1], _F1, _I1, _I1,
+    _I2, _F1, _F3, int64, int8[::1], _F1, _I1, _I1,
 )  # fmt: skip
 
 _inline = njit(error_model="numpy", fastmath=False, forceinline=True)
@@ -180,9 +180,12 @@ def noise_of_steps(z, n, path, channels, k0, k1):
 def drive(
     chunk, noise, first, last, width, group, slots, channels, n_steps, t0, t1, dt, limit,
     delays, lags, shares, p, past, keys, rates, tables, starts,
-    save_spans, save_shares, out, codes, ended, stop, flags,
+    save_spans, save_shares, out, kept_from, codes, ended, stop, flags,
 ):  # fmt: skip
-    """Run paths `first` to `last`, the first a whole number of blocks."""
+    """Run paths `first` to `last`, the first a whole number of blocks.
+
+    Row 0 of `out` is path `kept_from`.
+    """
     histories, _, dim = past.shape
     saves = (save_spans, save_shares)
     ring = _aligned(slots, dim * width)
@@ -203,7 +206,7 @@ def drive(
                 gap = exponential(keys[0], keys[1], block + lane, 0, q, ARRIVALS)
                 upcoming[q, lane] = t0 + gap / rates[q]
         now, n, living = 0, 0, True
-        place = _save(ring, now, n, lanes, width, saves, out, block, (0, 0, 0))
+        place = _save(ring, now, n, lanes, width, saves, out, block - kept_from, (0, 0, 0))
         while n < n_steps and living and stop[0] == 0:
             if channels > 0:
                 noise(z, n, block, channels, keys[0], keys[1])
@@ -216,10 +219,10 @@ def drive(
             living = ended_at[:lanes].min() < 0
             n += steps
             now = (now + steps) % slots
-            place = _save(ring, now, n, lanes, width, saves, out, block, place)
+            place = _save(ring, now, n, lanes, width, saves, out, block - kept_from, place)
         for lane in range(lanes):
             path = block + lane
-            out[path, place[2] :] = math.nan
+            out[path - kept_from, place[2] :] = math.nan
             if ended_at[lane] >= 0:
                 codes[path] = DIVERGED
                 ended[path] = min(t0 + ended_at[lane] * dt, t1)
