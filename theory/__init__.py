@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from .staleness import Staleness, poisson_error, staleness_law
     from .staleness_models import FixedStaleness, IndependentStaleness, MemorylessWorkers
+    from .synchronous import SynchronousSGD
     from .time_bounds import (
         Threshold,
         TimeBound,
@@ -108,6 +109,7 @@ _HOMES = {
     "CompensatedDelay": "compensation",
     "dc_asgd_quality": "compensation",
     "model_of": "plan_search",
+    "SynchronousSGD": "synchronous",
 }
 _HOMES |= {
     # theory against the simulator
@@ -131,6 +133,7 @@ __all__ = [
     "ringmaster_limit", "Admissible", "admissible", "implicit_momentum", "momentum_factors",
     "staleness_error", "tail_factors", "WorkerBounds", "escape_factor", "escape_updates",
     "worker_bounds", "CompensatedDelay", "dc_asgd_quality", "model_of", "theorems",
+    "SynchronousSGD",
     "compare", "Comparison", "condense",
 ]  # fmt: skip
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.cluster.system import SharedLink
-from sdde.equation.laws import Law, as_laws
+from sdde.equation.laws import Law, as_law, as_laws
 
 from .cycle import cycle_law, mixture, scaled, shifted, weighted
 from .links import LinkUse, link_cycle
@@ -126,11 +126,11 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
                 why="The queue at a shared link is solved for equal workers only.",
                 remedy="Give one law for compute_time, or simulate.",
             )  # fmt: skip
-        transfer = as_laws(communication.law, 1, "communication")[0]
+        transfer = as_law(communication.law, "communication")
         cycle, link = _linked(count, computes[0], transfer, communication.capacity)
         cycles = (cycle,)
     elif communication is not None:
-        links = as_laws(communication, count, "communication")
+        links: tuple[Law, ...] = as_laws(communication, count, "communication")
         pairs = max(len(computes), len(links))
         cycles = tuple(
             _cycle(computes[i % len(computes)], links[i % len(links)]) for i in range(pairs)

@@ -1,9 +1,12 @@
 """The cluster as an `sdde.Problem`: gradients arrive at Poisson times, each computed some time ago.
 
-The functions below are what the solver compiles; they are plain and do not depend on the number of
-coordinates. Nothing here knows what theory predicts.
+Few coordinates get their gradient noise at the arrivals, as marks; many get it as a Wiener process
+of the same strength, which changes neither mean nor mean square and needs no draw per coordinate
+and arrival. The functions below are what the solver compiles; they are plain and do not depend on
+the number of coordinates. Nothing here knows what theory predicts.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +14,8 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from .async_sgd import AsyncSGD
+
+_MARKED = 8  # coordinates whose noise comes with the arrivals
 
 
 def problem_of(model: "AsyncSGD", start: NDArray[np.float64]) -> Any:
@@ -24,6 +29,10 @@ def problem_of(model: "AsyncSGD", start: NDArray[np.float64]) -> Any:
     if not model.gradient_noise.any():
         arrival = Jump(model.update_rate, _exact_gradient, delays=(model.stream.delay,))
         return Problem(_no_drift, history=start, jumps=(arrival,), args=(step,))
+    if step.size > _MARKED:
+        arrival = Jump(model.update_rate, _exact_gradient, delays=(model.stream.delay,))
+        spread = model.learning_rate * model.gradient_noise * math.sqrt(model.update_rate)
+        return Problem(_no_drift, spread, history=start, jumps=(arrival,), args=(step,))
     normal = stats.norm()
     arrival = Jump(
         model.update_rate, _noisy_gradient,

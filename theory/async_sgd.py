@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
+from sdde.cluster.methods import AsyncSGD as PlainMethod
 from sdde.cluster.quadratic import per_axis
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import as_law
 
 from . import worker_limits
-from .arrivals import ArrivalKind, Arrivals, arrivals
+from .arrivals import ArrivalKind, Arrivals
 from .exact import SquareCurves
 from .loss_curve import LossCurve
-from .reductions import reduced
+from .reductions import stream_of
 from .squares import gather, square_curves
 from .staleness import Staleness
 
@@ -133,9 +134,16 @@ class AsyncSGD:
         # Laws once converted keep their tables when the number of workers changes.
         store(self, "compute_time", _converted(self.compute_time, "compute_time"))
         store(self, "communication", _converted(self.communication, "communication"))
-        stream = arrivals(self.workers, self.compute_time, self.communication, self.arrivals)
-        store(self, "stream", reduced(stream, self.method))
+        stream = stream_of(
+            self.workers, self.compute_time, self.communication, self.arrivals, self.method
+        )
+        store(self, "stream", stream)
         store(self, "workers", stream.workers)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every gradient is applied as it comes."""
+        return self.method is None or self.method == PlainMethod()
 
     # ---- what the server sees -----------------------------------------------------------------
 
@@ -327,7 +335,9 @@ class AsyncSGD:
         Returns
         -------
         sdde.Problem
-            Its state is the distance from the minimum; one coordinate for each eigenvalue.
+            Its state is the distance from the minimum; one coordinate for each eigenvalue. Up to
+            eight eigenvalues have their gradient noise at the arrivals; more have it as a Wiener
+            process with the same second moments.
 
         Raises
         ------

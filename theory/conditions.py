@@ -13,10 +13,12 @@ from .characteristic import critical_damping, stability_limit
 
 if TYPE_CHECKING:
     from .async_sgd import AsyncSGD
+    from .synchronous import SynchronousSGD
 
 Status = Literal["paper", "derived", "unverified"]
 
 _DERIVED = "derived in this project"
+_QUADRATIC = "quadratic loss near one minimum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,14 @@ def below(value: float, limit: float) -> tuple[bool, float]:
     return value < limit, 1.0 - value / limit
 
 
-def check(model: "AsyncSGD", *, target_loss: float | None = None) -> tuple[Condition, ...]:
-    """Return the conditions for an asynchronous run on a quadratic.
+def check(
+    model: "AsyncSGD | SynchronousSGD", *, target_loss: float | None = None
+) -> tuple[Condition, ...]:
+    """Return the conditions for a run on a quadratic.
 
     Parameters
     ----------
-    model : AsyncSGD
+    model : AsyncSGD or SynchronousSGD
         The cluster, objective and learning rate.
     target_loss : float, optional
         Expected excess loss to reach.
@@ -86,7 +90,36 @@ def check(model: "AsyncSGD", *, target_loss: float | None = None) -> tuple[Condi
     >>> [condition.holds for condition in theory.conditions.check(model)]
     [True, True, True, True]
     """
-    quadratic = "quadratic loss near one minimum; workers always have one gradient in flight"
+    from .async_sgd import AsyncSGD
+
+    found = _delayed(model) if isinstance(model, AsyncSGD) else _rounds(model)
+    if target_loss is not None:
+        floor = model.loss_floor()
+        inside, margin = below(floor, target_loss)
+        found.append(
+            Condition(
+                f"the target is above the noise floor: {floor:.4g} < {target_loss:.4g}", inside,
+                margin, f"{_QUADRATIC}; gradient noise of constant variance", _DERIVED, "derived",
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _rounds(model: "SynchronousSGD") -> list[Condition]:
+    limit = model.max_learning_rate()
+    inside, margin = below(model.learning_rate, limit)
+    return [
+        Condition(
+            f"rounds converge: learning rate {model.learning_rate:.4g} < 2 / largest eigenvalue = "
+            f"{limit:.4g}",
+            inside, margin, f"{_QUADRATIC}; rounds last their mean time {model.round_time:.4g}",
+            _DERIVED, "derived",
+        )
+    ]  # fmt: skip
+
+
+def _delayed(model: "AsyncSGD") -> list[Condition]:
+    quadratic = f"{_QUADRATIC}; workers always have one gradient in flight"
     delay = model.stream.delay
     damping = float(model.damping.max())
     limit = float(stability_limit(delay))
@@ -128,20 +161,7 @@ def check(model: "AsyncSGD", *, target_loss: float | None = None) -> tuple[Condi
         )
     )
     found.append(arrival_condition(model))
-    if target_loss is not None:
-        floor = model.loss_floor()
-        inside, margin = below(floor, target_loss)
-        found.append(
-            Condition(
-                f"the target is above the noise floor: {floor:.4g} < {target_loss:.4g}",
-                inside,
-                margin,
-                f"{quadratic}; gradient noise of constant variance",
-                _DERIVED,
-                "derived",
-            )
-        )
-    return tuple(found)
+    return found
 
 
 def arrival_condition(model: "AsyncSGD") -> Condition:

@@ -17,6 +17,7 @@ from sdde.equation.laws import Law, as_law, as_laws
 from .arrivals import exact_kind
 from .async_sgd import AsyncSGD
 from .cycle import cycle_law
+from .synchronous import SynchronousSGD, synchronous_group
 
 _REGULAR = 0.5  # squared coefficient of variation below which cycles count as regular
 
@@ -53,10 +54,9 @@ class PlanRow(NamedTuple):
 
 def model_of(
     objective: Quadratic, system: System, *, workers: int, learning_rate: float,
-    arrivals: str | None = None,
-) -> AsyncSGD:  # fmt: skip
-    """Return the model of a system with some number of workers, with the best treatment of
-    arrivals.
+    arrivals: Any = None, method: Any = None,
+) -> AsyncSGD | SynchronousSGD:  # fmt: skip
+    """Return the model of a system with some number of workers, most exact by default.
 
     Parameters
     ----------
@@ -80,9 +80,21 @@ def model_of(
     """
     machines = system if _has_laws(system) else converted(system)
     compute, communication = _workers_of(machines, workers)
+    if synchronous_group(method) is not None:
+        if isinstance(compute, list) or isinstance(communication, SharedLink | list):
+            raise checks.fail(
+                "method", method, "is planned for equal workers with links of their own only",
+                why="Order statistics of unequal or queueing workers have no closed form here.",
+                remedy="For example method = sdde.cluster.AsyncSGD(), or simulate.",
+            )  # fmt: skip
+        return SynchronousSGD(
+            objective.eigenvalues, learning_rate=learning_rate, workers=workers, method=method,
+            compute_time=compute, communication=communication, gradient_noise=objective.noise,
+        )  # fmt: skip
     model = AsyncSGD(
         objective.eigenvalues, learning_rate=learning_rate, workers=workers, compute_time=compute,
         communication=communication, gradient_noise=objective.noise, arrivals="poisson",
+        method=method,
     )  # fmt: skip
     kind = arrivals or best_treatment(model)
     return model if kind == "poisson" else model.replace(arrivals=kind)
@@ -90,7 +102,7 @@ def model_of(
 
 def best_treatment(model: AsyncSGD) -> str:
     """Return the most exact treatment of arrivals that applies."""
-    if exact_kind(model.stream) is not None:
+    if exact_kind(model.stream) is not None and model.is_plain:
         return "exact"
     return "regular" if model.stream.delay.squared_variation < _REGULAR else "poisson"
 
@@ -152,35 +164,42 @@ class Search:
 
     def __init__(
         self, objective: Quadratic, system: System, target: float, eta: float | None, most: int,
-        margin: float,
+        margin: float, method: Any = None,
     ) -> None:  # fmt: skip
         self.objective, self.system, self.target = objective, system, target
-        self.eta, self.most, self.margin = eta, most, margin
+        self.eta, self.margin, self.method = eta, margin, method
+        waiting = synchronous_group(method)
+        self.least = waiting.size or 1 if waiting is not None and waiting.idle else 1
+        self.most = max(most, self.least)
         self.rows: dict[int, PlanRow] = {}
         self.safe = self.most_safe()
 
-    def model(self, workers: int, eta: float, arrivals: str | None = None) -> AsyncSGD:
+    def model(self, workers: int, eta: float, arrivals: Any = None) -> AsyncSGD | SynchronousSGD:
         """Return the model at a number of workers and a learning rate."""
         return model_of(
-            self.objective, self.system, workers=workers, learning_rate=eta, arrivals=arrivals
-        )
+            self.objective, self.system, workers=workers, learning_rate=eta, arrivals=arrivals,
+            method=self.method,
+        )  # fmt: skip
 
     def most_safe(self) -> int:
         """Return the most workers for which the learning rate keeps its margin; 0 if none."""
         if self.eta is None:
             return self.most
-        low, high = 0, self.most + 1  # the largest learning rate falls with the workers
+        low, high = (
+            self.least - 1,
+            self.most + 1,
+        )  # the largest learning rate falls with the workers
         while high - low > 1:
             middle = (low + high) // 2
             limit = self.model(middle, self.eta).max_learning_rate()
             keeps = self.eta <= (1.0 - self.margin) * limit
             low, high = (middle, high) if keeps else (low, middle)
-        return low
+        return low if low >= self.least else 0
 
     def run(self) -> None:
         """Try a coarse grid, then fill in around the best until its neighbours are known."""
-        counts = np.geomspace(1, self.most, 20).round().astype(int)
-        self.try_all(np.unique([*counts, max(1, self.safe)]))
+        counts = np.geomspace(self.least, self.most, 20).round().astype(int)
+        self.try_all(np.unique([*counts, max(self.least, self.safe)]))
         while True:
             best = self.best()
             if best is None:
@@ -209,7 +228,8 @@ class Search:
         floor = model.loss_floor()
         reached = floor < self.target
         return PlanRow(
-            workers, eta, float(model.damping.max()), model.update_rate, workers - 1.0,
+            workers, eta, float(model.damping.max()), model.update_rate,
+            workers - 1.0 if isinstance(model, AsyncSGD) else 0.0,
             model.rate(), floor,
             model.time_to(self.target, self.objective.start) if reached else math.inf,
         )  # fmt: skip
@@ -249,6 +269,8 @@ class Search:
         times = [best.time_to_target]
         for kind in ("poisson", "regular"):
             model = self.model(best.workers, best.learning_rate, kind)
+            if isinstance(model, SynchronousSGD):
+                break
             if kind == "regular" and model.stream.delay.squared_variation >= _REGULAR:
                 continue
             times.append(model.time_to(self.target, self.objective.start))
@@ -264,9 +286,10 @@ class Search:
             "lowest_floor": min(floors),
             "max_learning_rate": model.max_learning_rate(),
         }
-        if not isinstance(self.system.compute_time, list) and not isinstance(
+        listed = isinstance(self.system.compute_time, list) or isinstance(
             self.system.communication, list
-        ):
+        )
+        if isinstance(model, AsyncSGD) and not listed:
             found["max_workers"] = model.max_workers()
         if self.objective.noise.any() and not min(floors) < self.target:
             found["learning_rate_for_target"] = self.rate_for_target()
@@ -280,9 +303,9 @@ class Search:
     def rate_for_target(self) -> float:
         """Return the learning rate at which one worker's noise floor is half the target."""
         low = 0.0
-        high = self.model(1, 1.0).max_learning_rate()
+        high = self.model(self.least, 1.0).max_learning_rate()
         for _ in range(60):  # the floor rises with the learning rate
             middle = 0.5 * (low + high)
-            reached = self.model(1, middle).loss_floor() < 0.5 * self.target
+            reached = self.model(self.least, middle).loss_floor() < 0.5 * self.target
             low, high = (middle, high) if reached else (low, middle)
         return low

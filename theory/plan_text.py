@@ -4,7 +4,7 @@ Reads a finished `Plan` and writes plain text; decides and computes nothing.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .plan_search import PlanRow
@@ -14,10 +14,22 @@ if TYPE_CHECKING:
 def explain(plan: "Plan") -> str:
     """Return the text of a plan."""
     lines = _infeasible(plan) if plan.workers is None else _answer(plan)
+    lines += [_other(*other) for other in plan.alternatives]
     lines += ["", _table(plan), "", "What this rests on:"]
     lines += [f"  {condition}" for condition in plan.conditions]
-    lines.append(f"  Arrivals are treated as {plan.arrivals!r}; the loss as quadratic all the way.")
+    how = (
+        "Rounds take their mean time"
+        if plan.arrivals == "rounds"
+        else (f"Arrivals are treated as {plan.arrivals!r}")
+    )
+    lines.append(f"  {how}; the loss is taken as quadratic all the way.")
     return "\n".join(lines)
+
+
+def _other(method: Any, workers: int | None, time: float) -> str:
+    if workers is None:
+        return f"{method!r} does not reach the target."
+    return f"{method!r} needs {time:.4g} with {workers} workers."
 
 
 def _answer(plan: "Plan") -> list[str]:
@@ -25,7 +37,8 @@ def _answer(plan: "Plan") -> list[str]:
     assert plan.time_range is not None
     low, high = plan.range
     lines = [
-        f"Use {plan.workers} workers with learning rate {plan.learning_rate:.4g}: the expected "
+        f"Use {plan.workers} workers and {plan.method!r} with learning rate "
+        f"{plan.learning_rate:.4g}: the expected "
         f"excess loss stays at or below {plan.target_loss:.4g} after time "
         f"{plan.time_to_target:.4g}.",
         f"Between {low} and {high} workers the time is within 10 % of that.",

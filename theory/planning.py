@@ -6,6 +6,7 @@ from, the limits, and the conditions it rests on. Theory only: nothing here simu
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.system import System
 
 from . import conditions
+from .async_sgd import AsyncSGD
 from .conditions import Condition
 from .plan_search import PlanRow, Search, converted
 from .plan_text import explain
@@ -58,7 +60,9 @@ class Plan:
     objective, system, target_loss
         What was asked.
     arrivals : str
-        Treatment of arrivals in the table.
+        Treatment of arrivals in the table; ``"rounds"`` for a synchronous method.
+    alternatives : tuple
+        For each other method asked for: the method, its number of workers (or None) and its time.
     """
 
     workers: int | None
@@ -74,6 +78,7 @@ class Plan:
     system: System
     target_loss: float
     arrivals: str
+    alternatives: tuple[tuple[Any, int | None, float], ...] = ()
 
     def explain(self) -> str:
         """Return the answer, its reasons and its assumptions in words."""
@@ -90,6 +95,10 @@ class Plan:
             "time_range": self.time_range and [_plain(value) for value in self.time_range],
             "target_loss": self.target_loss,
             "arrivals": self.arrivals,
+            "alternatives": [
+                {"method": repr(method), "workers": workers, "time_to_target": _plain(time)}
+                for method, workers, time in self.alternatives
+            ],
             "limits": {name: _plain(value) for name, value in self.limits.items()},
             "table": [
                 {name: _plain(value) for name, value in row._asdict().items()} for row in self.table
@@ -148,7 +157,11 @@ def plan(
     max_workers : int, optional
         Most workers to consider; by default those of the system, or 1000.
     methods : sequence of method values, optional
-        Methods to choose from; by default plain asynchronous SGD.
+        Methods to choose from; by default plain asynchronous SGD. Also synchronous ones
+        (``Synchronous``, ``KSync``, ``KBatchSync``, ``Rennala``) and those that drop, thin or group
+        gradients (``KBatchAsync``, ``AgeThreshold``, ``StalenessThreshold``, ``Ringmaster``,
+        ``RandomThinning``), each with its parameters fixed. With one learning rate for all they
+        differ in noise floor too; leave it free for a fair comparison.
     margin : float, optional
         How far to stay from divergence: the learning rate is at most ``1 - margin`` times the
         largest one with bounded expected loss. 0 allows the edge itself, where losses have heavy
@@ -194,35 +207,39 @@ def plan(
     away = checks.nonnegative("margin", margin, example=0.1)
     if away >= 1.0:
         raise checks.fail("margin", margin, "leaves no learning rate", remedy="margin = 0.1.")
-    method = _one_method(methods)
+    candidates = _methods(methods)
     machines = converted(system)
     listed = isinstance(system.compute_time, list | tuple)
     most = system.workers or MOST_WORKERS
     if max_workers is not None:
         wanted = checks.integer("max_workers", max_workers, lowest=1)
         most = min(wanted, most) if listed else wanted
-    search = Search(quadratic, machines, target, eta, most, away)
-    search.run()
-    best = search.best()
+    searches = [Search(quadratic, machines, target, eta, most, away, one) for one in candidates]
+    for one in searches:
+        one.run()
+    found = [one.best() for one in searches]
+    times = [math.inf if row is None else row.time_to_target for row in found]
+    choice = int(np.argmin(times))
+    search, best = searches[choice], found[choice]
+    others = tuple(
+        (method, None if row is None else row.workers, time)
+        for i, (method, row, time) in enumerate(zip(candidates, found, times, strict=True))
+        if i != choice
+    )
     rows = tuple(search.rows[count] for count in sorted(search.rows))
     limits = search.limits()
-    if best is None:
-        low = rows[0]
-        model = search.model(low.workers, low.learning_rate)
-        found = conditions.check(model, target_loss=target)
-        return Plan(
-            None, low.learning_rate, method, math.inf, None, None, limits, rows, found, quadratic,
-            system, target, model.arrivals,
-        )  # fmt: skip
-    model = search.model(best.workers, best.learning_rate)
-    near = [
+    shown = rows[0] if best is None else best
+    model = search.model(shown.workers, shown.learning_rate)
+    near = [] if best is None else [
         row.workers for row in rows
         if row.time_to_target <= NEAR * best.time_to_target and row.workers <= search.safe
     ]  # fmt: skip
     return Plan(
-        best.workers, best.learning_rate, method, best.time_to_target, (min(near), max(near)),
-        search.time_range(best), limits, rows, conditions.check(model, target_loss=target),
-        quadratic, system, target, model.arrivals,
+        None if best is None else best.workers, shown.learning_rate, candidates[choice],
+        times[choice], (min(near), max(near)) if near else None,
+        None if best is None else search.time_range(best), limits, rows,
+        conditions.check(model, target_loss=target), quadratic, system, target,
+        model.arrivals if isinstance(model, AsyncSGD) else "rounds", others,
     )  # fmt: skip
 
 
@@ -240,14 +257,17 @@ def as_quadratic(objective: Any) -> Quadratic:
     return found
 
 
-def _one_method(methods: Any) -> Any:
-    allowed = (PlainMethod(),) if methods is None else tuple(methods)
-    if len(allowed) != 1 or not isinstance(allowed[0], PlainMethod):
+def _methods(methods: Any) -> tuple[Any, ...]:
+    if methods is None:
+        return (PlainMethod(),)
+    several = isinstance(methods, Iterable) and not isinstance(methods, str)
+    found = tuple(methods) if several else ()
+    if not found or not all(hasattr(method, "composed") for method in found):
         raise checks.fail(
-            "methods", methods, "holds a method that plan does not cover",
-            remedy="For example methods = [sdde.cluster.AsyncSGD()].",
+            "methods", methods, "is not a sequence of methods",
+            remedy="For example methods = [sdde.cluster.AsyncSGD(), sdde.cluster.KSync(4)].",
         )  # fmt: skip
-    return allowed[0]
+    return found
 
 
 def _plain(value: Any) -> Any:

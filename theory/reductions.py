@@ -8,6 +8,7 @@ treatment. Derived in this project; nothing here knows the objective.
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,34 @@ from sdde import checks
 from sdde.cluster.rules import Chance, Composed, Fresh, Group, Young
 from sdde.equation.laws import Law, as_law
 
-from .arrivals import Arrivals
+from .arrivals import ArrivalKind, Arrivals, arrivals
 from .cycle import mixture, total, truncated, weighted
 
 Floats = NDArray[np.float64]
+
+
+def stream_of(
+    workers: int, compute_time: Any, communication: Any, kind: ArrivalKind, method: Any
+) -> Arrivals:
+    """Return the stream of a cluster and a method, from memory if asked for lately.
+
+    Arguments as in `arrivals`, given as `Law` values.
+    """
+    try:
+        return _stream(workers, _hashable(compute_time), _hashable(communication), kind, method)
+    except TypeError:  # a method that cannot be hashed
+        return reduced(arrivals(workers, compute_time, communication, kind), method)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=256)
+def _stream(
+    workers: int, compute_time: Any, communication: Any, kind: ArrivalKind, method: Any
+) -> Arrivals:
+    return reduced(arrivals(workers, compute_time, communication, kind), method)
 
 
 def reduced(stream: Arrivals, method: Any) -> Arrivals:

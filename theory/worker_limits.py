@@ -18,11 +18,11 @@ from sdde.cluster.system import SharedLink
 from sdde.equation.laws import Law, as_law
 
 from . import exact
-from .arrivals import Arrivals, arrivals, exact_kind, scales
+from .arrivals import Arrivals, exact_kind, scales
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
 from .dominant import dominant_roots
-from .reductions import reduced
+from .reductions import stream_of
 from .renewal import solved
 from .squares import gather
 
@@ -135,7 +135,8 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
     if kind == "memoryless":
         return -np.linalg.eigvals(mean_matrix(alpha, *stream.rates())).real.max(axis=-1)
     unit = scales(stream)
-    return -dominant_roots(unit.damping(alpha), unit.law).real / unit.time
+    roots = dominant_roots(unit.damping(alpha), unit.law)
+    return np.asarray(-np.real(roots) / unit.time, dtype=float)
 
 
 def mean_matrix(alpha: Floats, rates: Floats, counts: NDArray[Any]) -> Floats:
@@ -155,6 +156,8 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
         return alpha**2 * stream.workers / (2.0 + alpha)
     if kind == "memoryless":
         return alpha / largest_alpha(stream)
+    if stream.kind == "regular" and alpha >= 2.0 * stream.group:
+        return math.inf  # a single update overshoots by more than it started from
     if kind == "in step" or stream.kind == "regular":
         return 0.0 if float(mean_rates(stream, np.array([alpha]))[0]) > 0.0 else math.inf
     unit = scales(stream)
@@ -202,8 +205,8 @@ def largest_alpha(stream: Arrivals) -> float:
     unit = scales(stream)
     limit = float(stability_limit(unit.law))
     per_damping = 1.0 / (unit.gain * unit.flow)
-    if stream.kind == "regular":
-        return limit * per_damping
+    if stream.kind == "regular":  # one update at a time can at most double back
+        return min(limit * per_damping, 2.0 / unit.gain)
 
     def excess(damping: float) -> float:
         energy = float(kernel_energy(unit.law, np.array([damping]))[0])
@@ -225,8 +228,7 @@ def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
                 why="What another worker would be like is not known.",
                 remedy="Give one law for all workers, or choose among subsets of the list.",
             )  # fmt: skip
-    stream = arrivals(workers, model.compute_time, model.communication, model.arrivals)
-    return reduced(stream, model.method)
+    return stream_of(workers, model.compute_time, model.communication, model.arrivals, model.method)
 
 
 def max_workers(model: "AsyncSGD") -> float:

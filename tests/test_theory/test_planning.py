@@ -72,6 +72,40 @@ def test_a_free_learning_rate_is_at_least_as_fast_as_any_fixed_one():
         assert free.time_to_target <= fixed.time_to_target * 1.01
 
 
+def test_the_best_of_several_methods_is_recommended():
+    """With nearly constant times and much noise, waiting for all is no worse than rushing."""
+    methods = [cluster.AsyncSGD(), cluster.Synchronous(), cluster.KSync(4), cluster.KBatchAsync(4)]
+    system = cluster.System(1.0, workers=8)
+    noisy = cluster.Quadratic([1.0, 0.3], noise=0.5)
+    plan = theory.plan(noisy, system, target_loss=5e-3, methods=methods)
+    assert plan.method in methods
+    assert len(plan.alternatives) == 3
+    assert all(time >= plan.time_to_target for _, _, time in plan.alternatives)
+    alone = theory.plan(noisy, system, target_loss=5e-3, methods=[plan.method])
+    assert alone.time_to_target == plan.time_to_target
+    for method, _, _ in plan.alternatives:
+        assert repr(method) in plan.explain()
+
+
+def test_rounds_of_synchronous_sgd_follow_their_recursion():
+    """Mean squares round by round; the time is whole rounds of their mean length."""
+    model = theory.SynchronousSGD(
+        [1.0, 0.2], learning_rate=0.3, workers=6, compute_time=scipy.stats.expon(),
+        gradient_noise=0.2, method=cluster.KSync(4),
+    )  # fmt: skip
+    assert model.round_time == pytest.approx(sum(1 / i for i in (3, 4, 5, 6)))
+    square, losses = np.ones(2), []
+    for _ in range(40):
+        losses.append(0.5 * np.sum([1.0, 0.2] * square))
+        square = (1 - 0.3 * np.array([1.0, 0.2])) ** 2 * square + (0.3 * 0.2) ** 2 / 4
+    times = model.round_time * np.arange(40)
+    np.testing.assert_allclose(model.loss(times), losses, rtol=1e-12)
+    first = int(np.argmax(np.array(losses) <= 0.05))
+    assert model.time_to(0.05) == pytest.approx(first * model.round_time)
+    assert model.loss(1e5) == pytest.approx(model.loss_floor())
+    assert model.replace(learning_rate=2.1).loss_floor() == math.inf
+
+
 def test_a_full_link_is_mentioned():
     """Beyond saturation more workers only queue."""
     system = cluster.System(1.0, communication=cluster.SharedLink(0.25))
@@ -128,7 +162,8 @@ def test_a_plan_draws_itself():
         ({"target_loss": 0.0}, "target_loss = 0.0 is not positive"),
         ({"learning_rate": -1.0}, "learning_rate = -1.0 is not positive"),
         ({"max_workers": 0}, "max_workers = 0 is below 1"),
-        ({"methods": ["fast"]}, "does not cover"),
+        ({"methods": ["fast"]}, "is not a sequence of methods"),
+        ({"methods": []}, "is not a sequence of methods"),
     ],
 )
 def test_misuse_is_named(change, fault):
@@ -169,7 +204,7 @@ def test_a_plan_keeps_its_distance_from_divergence():
         wide.eigenvalues, learning_rate=0.05, workers=safe.workers, compute_time=law,
         gradient_noise=wide.noise, arrivals=safe.arrivals,
     )  # fmt: skip
-    assert 0.05 <= 0.9 * model.max_learning_rate()
+    assert 0.9 * model.max_learning_rate() >= 0.05
     assert "closer to divergence than the margin allows" in safe.explain()
     with pytest.raises(ArgumentError, match=r"margin = 1.0 leaves no learning rate"):
         answer(1.0)

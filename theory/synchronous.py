@@ -1,0 +1,177 @@
+r"""Synchronous SGD on a quadratic: rounds without staleness, each as long as the slowest awaited
+worker.
+
+In a round *K* gradients are computed at the same parameters and averaged, so along eigenvalue λ the
+mean square obeys :math:`y' = (1-\eta\lambda)^2 y + \eta^2\sigma^2/K` per round. How long a round
+takes is a question of order statistics (`runtimes`). It is the yardstick that asynchronous methods
+have to beat. Derived in this project; nothing here simulates.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sdde import checks
+from sdde.cluster.quadratic import per_axis
+from sdde.cluster.rules import Composed, Group
+from sdde.equation.laws import as_law
+
+from .cycle import cycle_law
+from .loss_curve import LossCurve
+from .panels import ORDER
+from .runtimes import time_per_update
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SynchronousSGD:
+    """What theory says about rounds that wait for some or all workers.
+
+    Parameters
+    ----------
+    eigenvalues : float or array
+        Curvatures λ > 0 of the loss.
+    learning_rate : float
+        η > 0.
+    workers : int
+        Number of equal workers.
+    compute_time : law
+        Time of one gradient.
+    communication : law, optional
+        Time to send and fetch, on a link of each worker's own.
+    gradient_noise : float or array
+        Standard deviation σ of each gradient component.
+    method : value from sdde.cluster
+        ``Synchronous()`` (all workers), ``KSync(k)`` (the first `k`), ``KBatchSync(k)`` or
+        ``Rennala(batch)`` (the first so many gradients, exponential or constant times only).
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If an argument is unusable, the method is not synchronous, or it needs more workers.
+
+    Examples
+    --------
+    >>> import scipy.stats
+    >>> from sdde import cluster, theory
+    >>> model = theory.SynchronousSGD(
+    ...     1.0, learning_rate=0.5, workers=4, compute_time=scipy.stats.expon(),
+    ...     method=cluster.Synchronous(),
+    ... )
+    >>> round(model.round_time, 4), round(model.time_to(0.01), 4)
+    (2.0833, 6.25)
+    """
+
+    eigenvalues: Any
+    learning_rate: float = field(kw_only=True)
+    workers: int = field(kw_only=True)
+    compute_time: Any = field(kw_only=True)
+    communication: Any = field(default=None, kw_only=True)
+    gradient_noise: Any = field(default=0.0, kw_only=True)
+    method: Any = field(kw_only=True)
+    group: int = field(init=False)
+    round_time: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        store = object.__setattr__
+        values = checks.vector("eigenvalues", np.atleast_1d(self.eigenvalues))
+        if values.min() <= 0.0:
+            raise checks.fail(
+                "eigenvalues", self.eigenvalues, "holds a value that is not positive",
+                remedy="For example eigenvalues = [1.0, 0.1].",
+            )  # fmt: skip
+        noise = per_axis("gradient_noise", self.gradient_noise, values.size)
+        if noise.min() < 0.0:
+            raise checks.fail("gradient_noise", self.gradient_noise, "holds a negative value")
+        store(self, "eigenvalues", values)
+        store(self, "gradient_noise", noise)
+        store(
+            self, "learning_rate", checks.positive("learning_rate", self.learning_rate, example=0.1)
+        )
+        workers = checks.integer("workers", self.workers, lowest=1)
+        waiting = synchronous_group(self.method)
+        if waiting is None:
+            raise checks.fail(
+                "method", self.method, "is not synchronous",
+                remedy="For example method = sdde.cluster.KSync(4).",
+            )  # fmt: skip
+        size = workers if waiting.size is None else waiting.size
+        variant = "k-sync" if waiting.idle else "k-batch-sync"
+        link = None if self.communication is None else as_law(self.communication, "communication")
+        cycle = cycle_law(as_law(self.compute_time, "compute_time"), link)
+        store(self, "group", size)
+        store(
+            self, "round_time", time_per_update(cycle, workers=workers, k=size, variant=variant)[0]
+        )
+
+    @property
+    def damping(self) -> Floats:
+        """Dimensionless damping of each eigenvalue, learning rate times eigenvalue."""
+        return self.learning_rate * self.eigenvalues
+
+    @property
+    def update_rate(self) -> float:
+        """Rounds per unit of time."""
+        return 1.0 / self.round_time
+
+    def rate(self) -> float:
+        """Return the decay rate of the slowest mean, in 1/time."""
+        factor = float(np.abs(1.0 - self.learning_rate * self.eigenvalues).max())
+        return math.inf if factor == 0.0 else -math.log(factor) / self.round_time
+
+    def is_stable(self) -> bool:
+        """Return whether the mean, and with it the mean square, converges."""
+        return self.rate() > 0.0
+
+    def max_learning_rate(self) -> float:
+        """Return two over the largest eigenvalue, where training begins to diverge."""
+        return 2.0 / float(self.eigenvalues.max())
+
+    def loss_floor(self) -> float:
+        """Return the expected excess loss that remains for ever; ``inf`` where it diverges."""
+        return self._per_round(1.0).floor
+
+    def loss(self, t: ArrayLike, start: ArrayLike = 1.0) -> Any:
+        """Return the expected excess loss at times `t`, with rounds of their mean length."""
+        time = checks.array("t", t)
+        value = self._per_round(start)(np.floor(time / self.round_time * (1.0 + 1e-12)))
+        return float(value) if time.ndim == 0 else value
+
+    def time_to(self, loss: float, start: ArrayLike = 1.0) -> float:
+        """Return when the expected excess loss stays at or below `loss`, in whole rounds."""
+        target = checks.positive("loss", loss, example=1e-3)
+        rounds = self._per_round(start).time_below(target, settle=True)
+        return math.ceil(rounds * (1.0 - 1e-12)) * self.round_time if rounds < math.inf else rounds
+
+    def replace(self, **changes: Any) -> "SynchronousSGD":
+        """Return a copy with some arguments changed."""
+        return replace(self, **changes)
+
+    def _per_round(self, start: ArrayLike) -> LossCurve:
+        """Return the loss after each round as a curve."""
+        point = per_axis("start", start, self.eigenvalues.size)
+        alpha = self.learning_rate * self.eigenvalues
+        square = (1.0 - alpha) ** 2
+        kicks = (self.learning_rate * self.gradient_noise) ** 2 / self.group
+        stable = bool((square < 1.0).all())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            level = np.where(kicks > 0.0, kicks / (1.0 - square), 0.0)
+            exponents = np.maximum(np.log(square), -700.0) + 0j
+        floor = float(0.5 * np.sum(self.eigenvalues * level)) if stable else math.inf
+        amplitudes = 0.5 * self.eigenvalues * (point**2 - level) + 0j
+        return LossCurve(1.0, np.empty((0, ORDER)), floor, exponents, amplitudes)
+
+
+def synchronous_group(method: Any) -> Group | None:
+    """Return the waiting rule of a synchronous method, or None."""
+    rules = getattr(method, "composed", None)
+    if not isinstance(rules, Composed) or not isinstance(rules.waiting, Group):
+        return None
+    waiting = rules.waiting
+    everyone = waiting.size is None and waiting.idle
+    plain = rules == Composed(waiting)
+    return waiting if plain and (waiting.cancel or everyone) else None
