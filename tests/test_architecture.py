@@ -1,6 +1,8 @@
 """The arrows of docs/design.md, held by reading the imports of every file."""
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +113,16 @@ def test_kernels_know_numpy_numba_and_the_random_numbers_only():
 def test_no_file_is_longer_than_500_lines(path):
     """A file that grows past that lacks a noun."""
     assert len(path.read_text().splitlines()) <= 500
+
+
+@pytest.mark.parametrize("package", ["sdde", "sdde.theory", "sdde.cluster", "sdde.models"])
+def test_no_module_bears_the_name_of_a_function_exported_beside_it(package):
+    """Importing the module would hide the function."""
+    home = ROOT / "theory" if package == "sdde.theory" else ROOT.joinpath(*package.split("."))
+    modules = {path.stem for path in home.glob("*.py")}
+    space = importlib.import_module(package)
+    exported = {name for name in space.__all__ if not inspect.ismodule(getattr(space, name))}
+    assert not modules & exported
 
 
 def test_importing_the_package_loads_neither_numba_nor_scipy():

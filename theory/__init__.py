@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .comparison import compare_description as compare_description
     from .comparison import target_of as target_of
     from .compensation import CompensatedDelay, dc_asgd_quality
-    from .condense import condense
+    from .condensing import condense
     from .conditions import Condition
     from .delay_system import DelaySystem
     from .hitting import mean_hitting_time
@@ -116,7 +116,7 @@ _HOMES |= {
     "Comparison": "comparison",
     "compare": "comparison",
     "compare_description": "comparison",
-    "condense": "condense",
+    "condense": "condensing",
     "target_of": "comparison",
 }
 _MODULES = ("conditions", "symbolic", "theorems")

@@ -20,7 +20,7 @@ from sdde.errors import ArgumentError
 
 from .accounts import EXACT, MODEL, Account, Case, Estimate, Row, averaged, crossing
 from .async_sgd import AsyncSGD
-from .condense import condense
+from .condensing import condense
 from .plan_search import model_of
 from .planning import Plan, plan
 
