@@ -243,9 +243,12 @@ def plot_plan(plan: Any, ax: "Axes | None" = None) -> "Axes":
             [row.workers for row in rows], [row.time_to_target for row in rows],
             "k.-", linewidth=1.2, markersize=4, label="predicted",
         )  # fmt: skip
-    for row in plan.table:
-        if not np.isfinite(row.time_to_target):
-            axes.axvline(row.workers, color="C3", alpha=0.3, linewidth=1.0)
+    never = [row.workers for row in plan.table if not np.isfinite(row.time_to_target)]
+    most = max((row.workers for row in rows), default=1)
+    beyond = [workers for workers in never if workers > most]
+    if beyond:
+        axes.axvspan(min(beyond), 3 * most + 3, color="C3", alpha=0.15, linewidth=0, label="never")
+        axes.set_xlim(0.9, 3 * most + 3)
     if plan.workers is not None:
         axes.plot(
             plan.workers, plan.time_to_target, "o", color="C2", label=f"{plan.workers} workers"

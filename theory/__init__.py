@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .delay_system import DelaySystem
     from .hitting import mean_hitting_time
     from .jumps import jump_cumulants, with_jumps, with_state_dependent_jumps
-    from .linearize import linearize
+    from .linearization import linearize
     from .links import LinkUse, shared_link
     from .plan_search import PlanRow, model_of
     from .planning import Plan, plan
@@ -61,7 +61,7 @@ _HOMES = {
     "mean_hitting_time": "hitting",
     "StabilityChart": "chart",
     "stability_chart": "chart",
-    "linearize": "linearize",
+    "linearize": "linearization",
     "with_jumps": "jumps",
     "with_state_dependent_jumps": "jumps",
     "CriticalDamping": "characteristic",
