@@ -127,10 +127,11 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
                 remedy="Give one law for compute_time, or simulate.",
             )  # fmt: skip
         transfer = as_law(communication.law, "communication")
-        cycle, link = _linked(count, computes[0], transfer, communication.capacity)
+        think = next(iter(computes))
+        cycle, link = _linked(count, think, transfer, communication.capacity)
         cycles = (cycle,)
     elif communication is not None:
-        links: tuple[Law, ...] = as_laws(communication, count, "communication")
+        links = as_laws(communication, count, "communication")
         pairs = max(len(computes), len(links))
         cycles = tuple(
             _cycle(computes[i % len(computes)], links[i % len(links)]) for i in range(pairs)

@@ -88,17 +88,19 @@ def memoryless(alpha: Floats, rates: Floats, counts: Floats) -> SquareCurves:
         square[:, :, k] = (to_nodes[:, :, 0, :] @ state).transpose(2, 0, 1)
         state = onward @ state
     values, vectors = np.linalg.eig(matrix)
-    bounded = values.real.max(axis=1) < 0.0
+    bounded = np.real(values).max(axis=1) < 0.0
     level = np.zeros((2, len(alpha)))
     limit = np.zeros((len(alpha), size, 2))
     limit[bounded, :, 1] = -np.linalg.solve(matrix[bounded], force[bounded][..., None])[..., 0]
     level[1] = limit[:, 0, 1]
     level[:, ~bounded] = np.inf
-    live = bounded & (np.exp(values.real.max(axis=1) * width * panels) > _DEAD)
+    live = bounded & (np.exp(np.real(values).max(axis=1) * width * panels) > _DEAD)
     amplitudes = np.zeros((2, len(alpha), size), dtype=complex)
     parts = np.linalg.solve(vectors[live], (state[live, :size] - limit[live]).astype(complex))
     amplitudes[:, live] = (vectors[live, :1].transpose(0, 2, 1) * parts).transpose(2, 0, 1)
-    return SquareCurves(width * unit, square, values / unit + 0j, amplitudes, level)
+    return SquareCurves(
+        width * unit, square, np.asarray(values / unit, dtype=complex), amplitudes, level
+    )
 
 
 def memoryless_moments(alpha: Floats, rates: Floats, counts: Floats) -> tuple[Floats, Floats]:
@@ -177,15 +179,23 @@ def in_step(alpha: Floats, workers: int, cycle: float = 1.0) -> SquareCurves:
     with np.errstate(all="ignore"):
         d = -alpha * c / (z - 1.0)
         log = np.log(z.astype(complex))
-        exponents = workers * np.stack([2.0 * log.real + 0j, 2.0 * log, 2.0 * log.conj()], axis=1)
+        waves = np.stack([2.0 * np.real(log) + 0j, 2.0 * log, 2.0 * log.conj()], axis=1)
+        exponents: Complexes = workers * waves.astype(complex)
         ratio = np.exp(exponents / workers)
         grown = np.exp(exponents * panels)
         amplitudes = np.stack([_squares(d, real), _squares(c, real) / (ratio - 1.0)]) * grown
         level = np.stack([np.zeros(len(alpha)), fixed_staleness_energy(alpha, workers - 1)])
     level[:, ~stable] = np.inf
-    live = stable & (np.exp(exponents[:, 0].real * panels) > _DEAD)
+    live = stable & (np.exp(np.real(exponents[:, 0]) * panels) > _DEAD)
     amplitudes[:, ~live] = 0.0
-    return SquareCurves(cycle, square, exponents / cycle, amplitudes, level, beats=workers)
+    return SquareCurves(
+        cycle,
+        square,
+        np.asarray(exponents / cycle, dtype=complex),
+        amplitudes,
+        level,
+        beats=workers,
+    )
 
 
 def _squares(f: Complexes, real: NDArray[np.bool_]) -> Complexes:
@@ -232,7 +242,7 @@ def discrete_root(alpha: Floats, staleness: int) -> tuple[Complexes, Complexes]:
     delay = tau + 0.5
     ratio = np.exp(-1.0) / (critical * delay)
     z = np.exp(rightmost_roots(alpha * delay * ratio, 1.0) / delay)
-    z = np.where(alpha < critical, np.maximum(z.real, tau / (tau + 1.0) + 1e-12) + 0j, z)
+    z = np.where(alpha < critical, np.maximum(np.real(z), tau / (tau + 1.0) + 1e-12) + 0j, z)
     with np.errstate(all="ignore"):
         for _ in range(60):
             value = z - 1.0 + alpha * z ** (-tau)

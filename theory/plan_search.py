@@ -55,7 +55,7 @@ class PlanRow(NamedTuple):
 def model_of(
     objective: Quadratic, system: System, *, workers: int, learning_rate: float,
     arrivals: Any = None, method: Any = None,
-) -> AsyncSGD | SynchronousSGD:  # fmt: skip
+) -> AsyncSGD:  # fmt: skip
     """Return the model of a system with some number of workers, most exact by default.
 
     Parameters
@@ -80,17 +80,6 @@ def model_of(
     """
     machines = system if _has_laws(system) else converted(system)
     compute, communication = _workers_of(machines, workers)
-    if synchronous_group(method) is not None:
-        if isinstance(compute, list) or isinstance(communication, SharedLink | list):
-            raise checks.fail(
-                "method", method, "is planned for equal workers with links of their own only",
-                why="Order statistics of unequal or queueing workers have no closed form here.",
-                remedy="For example method = sdde.cluster.AsyncSGD(), or simulate.",
-            )  # fmt: skip
-        return SynchronousSGD(
-            objective.eigenvalues, learning_rate=learning_rate, workers=workers, method=method,
-            compute_time=compute, communication=communication, gradient_noise=objective.noise,
-        )  # fmt: skip
     model = AsyncSGD(
         objective.eigenvalues, learning_rate=learning_rate, workers=workers, compute_time=compute,
         communication=communication, gradient_noise=objective.noise, arrivals="poisson",
@@ -98,6 +87,24 @@ def model_of(
     )  # fmt: skip
     kind = arrivals or best_treatment(model)
     return model if kind == "poisson" else model.replace(arrivals=kind)
+
+
+def rounds_of(
+    objective: Quadratic, system: System, *, workers: int, learning_rate: float, method: Any
+) -> SynchronousSGD:
+    """Return the model of a system that trains by a synchronous method."""
+    machines = system if _has_laws(system) else converted(system)
+    compute, communication = machines.compute_time, machines.communication
+    if isinstance(compute, list) or isinstance(communication, SharedLink | list):
+        raise checks.fail(
+            "method", method, "is planned for equal workers with links of their own only",
+            why="Order statistics of unequal or queueing workers have no closed form here.",
+            remedy="For example method = sdde.cluster.AsyncSGD(), or simulate.",
+        )  # fmt: skip
+    return SynchronousSGD(
+        objective.eigenvalues, learning_rate=learning_rate, workers=workers, method=method,
+        compute_time=compute, communication=communication, gradient_noise=objective.noise,
+    )  # fmt: skip
 
 
 def best_treatment(model: AsyncSGD) -> str:
@@ -176,6 +183,10 @@ class Search:
 
     def model(self, workers: int, eta: float, arrivals: Any = None) -> AsyncSGD | SynchronousSGD:
         """Return the model at a number of workers and a learning rate."""
+        if synchronous_group(self.method) is not None:
+            return rounds_of(
+                self.objective, self.system, workers=workers, learning_rate=eta, method=self.method
+            )
         return model_of(
             self.objective, self.system, workers=workers, learning_rate=eta, arrivals=arrivals,
             method=self.method,
