@@ -113,7 +113,7 @@ def _draw_staleness_of(axes: "Axes", comparison: Any) -> None:
 def _draw_losses(axes: "Axes", comparison: Any) -> None:
     """Draw the mean loss of each account for the planned number of workers and one other."""
     styles = {
-        "SDDE, closed form": "k:", "SDDE paths": "C0-", "closed form": "k-", "discrete runs": "C1-",
+        "SDDE, closed form": "k:", "SDDE paths": "C0o", "closed form": "k-", "discrete runs": "C1-",
         "real objective": "C2:",
     }  # fmt: skip
     for number, case in enumerate(comparison.cases):
@@ -121,7 +121,10 @@ def _draw_losses(axes: "Axes", comparison: Any) -> None:
             style = styles[account.name]
             label = account.name if number == len(comparison.cases) - 1 else None
             width = 1.6 if label else 0.9
-            axes.plot(case.times[1:], account.loss[1:], style, linewidth=width, label=label)
+            axes.plot(
+                case.times[1:], account.loss[1:], style, linewidth=width, label=label,
+                markersize=3.5, markevery=4,
+            )  # fmt: skip
             low = np.maximum(account.loss - 2 * account.error, 1e-300)
             if account.error.any():
                 axes.fill_between(
@@ -247,7 +250,8 @@ def plot_plan(plan: Any, ax: "Axes | None" = None) -> "Axes":
     most = max((row.workers for row in rows), default=1)
     beyond = [workers for workers in never if workers > most]
     if beyond:
-        axes.axvspan(min(beyond), 3 * most + 3, color="C3", alpha=0.15, linewidth=0, label="never")
+        first = min(min(beyond), plan.limits.get("max_workers", np.inf) + 1)
+        axes.axvspan(first, 3 * most + 3, color="C3", alpha=0.15, linewidth=0, label="never")
         axes.set_xlim(0.9, 3 * most + 3)
     if plan.workers is not None:
         axes.plot(
