@@ -2,7 +2,7 @@ import sdde
 
 project = "sdde"
 author = "The sdde developers"
-copyright = "2026, the sdde developers"  # noqa: A001
+copyright = "2026, the sdde developers"
 release = version = sdde.__version__
 
 extensions = [

@@ -96,6 +96,13 @@ def _parser() -> _Parser:
     return parser
 
 
+def _comparing() -> Any:
+    """Return the module that compares; commands alone use it directly."""
+    import importlib
+
+    return importlib.import_module("sdde.theory.comparison")
+
+
 def _check_numbers(options: argparse.Namespace) -> None:
     """Refuse bad numbers before anything is read or measured."""
     from sdde import checks
@@ -108,11 +115,10 @@ def _check_numbers(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    import sdde
     from sdde.description import describe
 
     _check_numbers(options)
-    comparison = sdde.theory.compare_description(
+    comparison = _comparing().compare_description(
         describe(options.source),
         target_loss=options.target_loss,
         learning_rate=options.learning_rate,
@@ -138,7 +144,7 @@ def _plan(options: argparse.Namespace) -> int:
     plan = theory.plan(
         description.objective,
         description.system,
-        target_loss=theory.target_of(description, options.target_loss),
+        target_loss=_comparing().target_of(description, options.target_loss),
         learning_rate=options.learning_rate or description.learning_rate,
         max_workers=options.max_workers,
     )

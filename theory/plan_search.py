@@ -67,6 +67,8 @@ def model_of(
     learning_rate : float
     arrivals : {"poisson", "regular", "exact"}, optional
         By default the most exact one that applies.
+    method : method value, optional
+        How the cluster trains; plain asynchronous SGD by default.
 
     Returns
     -------

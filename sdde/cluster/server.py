@@ -52,9 +52,10 @@ PATIENCE = 10_000  # gradients per worker dropped in a row before a run counts a
 COMPUTING, SENDING, GIVING_UP, QUEUED, WAITING, HELD = range(6)
 
 _PULSE = 255  # updates between two looks at the stop flag, a mask
-_diagonal_gradient = njit(forceinline=True, error_model="numpy", fastmath=False, _nrt=False)(
-    diagonal_gradient
-)
+_options: dict[str, Any] = {
+    "forceinline": True, "error_model": "numpy", "fastmath": False, "_nrt": False,
+}  # fmt: skip
+_diagonal_gradient = njit(**_options)(diagonal_gradient)
 
 
 def run_block(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numba import types
+from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from sdde.engine import storage, streams
@@ -184,7 +185,7 @@ def _compile_as(layout: Layout, functions: Functions, forms: Forms) -> Any:
     exec(compile(source, "<chunk>", "exec"), space)
     try:
         chunk = storage.compiled(space["chunk"], driver.CHUNK, key)
-    except numba.core.errors.NumbaError as error:
+    except NumbaError as error:
         raise _blame(layout, forms, space, called, error) from None
     if key is not None:
         _models[(key,)] = chunk
@@ -198,7 +199,7 @@ def _blame(
     for name, function in called.items():
         try:
             space[name].compile(_signature(layout, forms, name))
-        except numba.core.errors.NumbaError as own:
+        except NumbaError as own:
             return compile_error(name, getattr(function, "py_func", function), own)
     name, function = next(iter(called.items()))
     return compile_error(name, getattr(function, "py_func", function), error)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import llvmlite
 import numba
 import numpy as np
+from numba.core.errors import NumbaError
 
 _ENGINE = Path(__file__).resolve().parent
 _STAMP = 1_000_000_000  # numba distrusts an entry whose file has changed its time; this never does
@@ -138,7 +139,7 @@ def compiled(function: FunctionType, signature: Any, key: str | None) -> Any:
     placed = FunctionType(code, function.__globals__, function.__name__)
     try:
         return _jit(placed, signature, cached=True)
-    except numba.core.errors.NumbaError:
+    except NumbaError:
         raise
     except Exception:
         _remove(key)  # unreadable, cut short, or written by something else: make it again
