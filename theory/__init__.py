@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     )
     from .chart import StabilityChart, stability_chart
     from .comparison import Comparison, compare
-    from .comparison import compare_description as compare_description
-    from .comparison import target_of as target_of
     from .compensation import CompensatedDelay, dc_asgd_quality
     from .condensing import condense
     from .conditions import Condition
     from .delay_system import DelaySystem
+    from .event_triggered import EventTriggeredSGD
     from .hitting import mean_hitting_time
     from .jumps import jump_cumulants, with_jumps, with_state_dependent_jumps
     from .linearization import linearize
@@ -110,14 +109,13 @@ _HOMES = {
     "dc_asgd_quality": "compensation",
     "model_of": "plan_search",
     "SynchronousSGD": "synchronous",
+    "EventTriggeredSGD": "event_triggered",
 }
 _HOMES |= {
     # theory against the simulator
     "Comparison": "comparison",
     "compare": "comparison",
-    "compare_description": "comparison",
     "condense": "condensing",
-    "target_of": "comparison",
 }
 _MODULES = ("conditions", "symbolic", "theorems")
 
@@ -133,7 +131,7 @@ __all__ = [
     "ringmaster_limit", "Admissible", "admissible", "implicit_momentum", "momentum_factors",
     "staleness_error", "tail_factors", "WorkerBounds", "escape_factor", "escape_updates",
     "worker_bounds", "CompensatedDelay", "dc_asgd_quality", "model_of", "theorems",
-    "SynchronousSGD",
+    "SynchronousSGD", "EventTriggeredSGD",
     "compare", "Comparison", "condense",
 ]  # fmt: skip
 

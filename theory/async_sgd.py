@@ -22,7 +22,7 @@ from sdde.cluster.quadratic import per_axis
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import as_law
 
-from . import worker_limits
+from . import first_hitting, worker_limits
 from .arrivals import ArrivalKind, Arrivals
 from .exact import SquareCurves
 from .loss_curve import LossCurve
@@ -288,6 +288,8 @@ class AsyncSGD:
         """
         target = checks.positive("loss", loss, example=1e-3)
         return self.loss_curve(start).time_below(target, settle=checks.flag("settle", settle))
+
+    mean_hitting_time = first_hitting.mean_hitting_time_of_slowest
 
     # ---- choosing -----------------------------------------------------------------------------
 
