@@ -1,8 +1,8 @@
 """What a user hands to a command: a SYSTEM.toml, a trace of a real run, or nothing.
 
 Each becomes one `Description`: the machines, the objective near its minimum, the learning rate.
-Reading a
-file executes nothing: laws are looked up by name in `scipy.stats`, everything else is numbers.
+Reading a file executes nothing: laws are looked up by name in `scipy.stats`, everything else is
+numbers.
 """
 
 import tomllib

@@ -1,8 +1,7 @@
 """Errors and warnings of the package.
 
 Misuse raises; numerical trouble (a path that blows up) is data and never raises. Every error
-derives
-from `Error` and from the built-in class that people already catch.
+derives from `Error` and from the built-in class that people already catch.
 """
 
 

@@ -1,8 +1,7 @@
 """One self-contained HTML page: headings, paragraphs, tables and figures, nothing from the network.
 
 Every text passes through `html.escape`, so that names from logs and files cannot become markup.
-The page
-is readable on a phone and follows the reader's light or dark setting.
+The page is readable on a phone and follows the reader's light or dark setting.
 """
 
 import html

@@ -1,9 +1,9 @@
 """Theory against paths and runs: the only file here that imports the simulator.
 
 One description of a system is answered three times: in closed form, by paths of the SDDE with
-Poisson
-gradient arrivals, and by event-by-event runs. The three share no code beyond the description, so
-agreement is evidence for each, and where they differ one sees what the SDDE leaves out.
+Poisson gradient arrivals, and by event-by-event runs. The three share no code beyond the
+description, so agreement is evidence for each, and where they differ one sees what the SDDE leaves
+out.
 """
 
 import math
@@ -349,11 +349,9 @@ class _Study:
         """Return the expected mean staleness of all gradients of a run that starts stationary.
 
         Each update is counted once by each of the n - 1 other gradients in flight, so the
-        staleness of
-        K updates and of what is in flight at the end sums to K (n - 1); at the end each gradient
-        has
-        seen (n - 1) (1 + c) / 2 updates, c the squared coefficient of variation of a cycle. Derived
-        in this project.
+        staleness of K updates and of what is in flight at the end sums to K (n - 1); at the end
+        each gradient has seen (n - 1) (1 + c) / 2 updates, c the squared coefficient of variation
+        of a cycle. Derived in this project.
         """
         updates = self.model.update_rate * self.times[-1]
         seen = (1.0 + self.model.stream.delay.squared_variation) / 2.0

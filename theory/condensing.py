@@ -1,9 +1,9 @@
 """A long spectrum as a few modes: neighbouring eigenvalues are replaced by one of their mean size.
 
 The expected loss of modes with equal eigenvalues depends only on the sum of their squared starts
-and of
-their squared noises, so a group of equal eigenvalues is one mode exactly; a group of neighbouring
-ones nearly so. SDDE paths of a network with many parameters need no more. Knows nothing of workers.
+and of their squared noises, so a group of equal eigenvalues is one mode exactly; a group of
+neighbouring ones nearly so. SDDE paths of a network with many parameters need no more. Knows
+nothing of workers.
 """
 
 import numpy as np
@@ -41,8 +41,7 @@ def condense(objective: Quadratic, modes: int = 12) -> Quadratic:
     -----
     Derived in this project: in linear theory the expected loss of a mode is
     ``0.5 * eigenvalue * (start**2 * m(t)**2 + noise**2 * v(t))`` with functions m and v of the
-    eigenvalue alone,
-    so it is additive in ``start**2`` and ``noise**2`` over equal eigenvalues.
+    eigenvalue alone, so it is additive in ``start**2`` and ``noise**2`` over equal eigenvalues.
 
     Examples
     --------

@@ -80,8 +80,7 @@ def optimal_time(
     References
     ----------
     .. [1] A. Tyurin, "Bridging the gap between homogeneous and heterogeneous asynchronous
-    optimization
-           is surprisingly difficult".
+           optimization is surprisingly difficult".
 
     Examples
     --------

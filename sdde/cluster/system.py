@@ -48,12 +48,11 @@ class System:
     ----------
     compute_time : law, or list of laws (one per worker)
         Time that a worker needs for one gradient. A law is a number (deterministic), a
-        `scipy.stats` law
-        or a NumPy array of measurements; a list or tuple holds one law per worker.
+        `scipy.stats` law or a NumPy array of measurements; a list or tuple holds one law per
+        worker.
     communication : law, list of laws, SharedLink, or None
         Time to send a gradient and fetch parameters, on a link of each worker's own (a law) or on
-        one
-        link for all (`SharedLink`). ``None``: no time.
+        one link for all (`SharedLink`). ``None``: no time.
     update_time : law or None
         Time that the server needs for one update. ``None``: no time.
     workers : int, optional

@@ -40,8 +40,7 @@ class DelayAdaptive:
     References
     ----------
     .. [1] K. Mishchenko, F. Bach, M. Even, B. Woodworth, "Asynchronous SGD beats minibatch SGD
-    under
-           arbitrary delays", NeurIPS 2022 (arXiv:2206.07638).
+           under arbitrary delays", NeurIPS 2022 (arXiv:2206.07638).
 
     Examples
     --------
@@ -74,8 +73,7 @@ class ConcurrencyCapped:
     References
     ----------
     .. [1] A. Koloskova, S. Stich, M. Jaggi, "Sharper convergence guarantees for asynchronous SGD
-    for
-           distributed and federated learning", NeurIPS 2022 (arXiv:2206.08307).
+           for distributed and federated learning", NeurIPS 2022 (arXiv:2206.08307).
 
     Examples
     --------

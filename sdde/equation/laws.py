@@ -1,9 +1,8 @@
 """Laws of times and marks: any `scipy.stats` law, a number, or an array of measurements.
 
 Users describe randomness in those three ways; here each becomes one `Law`, a plain value that
-answers
-the same questions: mean, variance, quantiles, Laplace transform, and a table from which compiled
-code
+answers the same questions: mean, variance, quantiles, Laplace transform, and a table from which
+compiled code
 draws with one uniform number. Nothing here knows about workers, delays or random streams.
 """
 
@@ -159,8 +158,7 @@ class Law:
         """The real number to the right of which the Laplace transform is finite.
 
         ``-inf`` for bounded laws and Gaussian-like tails, 0 for tails heavier than exponential.
-        Known
-        for common families; for others judged from the slope of the tail down to 1e-14.
+        Known for common families; for others judged from the slope of the tail down to 1e-14.
         """
         if math.isfinite(self.highest):
             return -math.inf
@@ -296,8 +294,7 @@ def _smooth_table(frozen: Any, spread: float) -> Floats:
     """Tabulate a quantile function by polynomials on cells that halve towards both ends.
 
     Cells are refined until the polynomials reproduce the quantiles between their nodes to 1e-9 of
-    the
-    spread; laws with kinks (histograms) stop at 128 cells a level, where the misfit is local.
+    the spread; laws with kinks (histograms) stop at 128 cells a level, where the misfit is local.
     """
     nodes = np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
     to_powers = np.linalg.inv(np.vander(nodes, increasing=True))
@@ -368,8 +365,7 @@ def as_laws(value: Any, workers: int, name: str) -> tuple[Law, ...]:
     """Turn one law for all workers, or a list or tuple with one law per worker, into laws.
 
     Returns one law (shared by all), or exactly `workers` laws. A NumPy array is measurements of
-    one law;
-    a list or tuple is one entry per worker.
+    one law; a list or tuple is one entry per worker.
     """
     if not isinstance(value, list | tuple):
         return (as_law(value, name),)

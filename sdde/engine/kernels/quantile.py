@@ -1,8 +1,7 @@
 """One uniform number in, one draw out, for any law.
 
 Reads the tables written by `equation.laws.Law.table`: constants, exponentials, measured values,
-weighted
-values, and smooth laws as polynomials on cells of probability that halve towards 0 and 1.
+weighted values, and smooth laws as polynomials on cells of probability that halve towards 0 and 1.
 """
 
 import math
