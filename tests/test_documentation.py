@@ -142,3 +142,17 @@ def test_the_pages_cite_no_private_paths():
     """The project speaks for itself."""
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         assert not re.search(r"/(work|tmp|root)/|\.\./shared", path.read_text()), path.name
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name.startswith("sdde.theory.")])
+def test_every_public_name_of_the_theory_says_where_its_formulas_come_from(name):
+    """A paper is cited for what it states; what was derived here says so."""
+    thing = PUBLIC[name]
+    if is_result(thing):
+        return
+    texts = [inspect.getdoc(thing) or ""]
+    if inspect.isclass(thing):
+        texts += [inspect.getdoc(part) or "" for part in vars(thing).values() if callable(part)]
+    text = " ".join(" ".join(texts).split()).lower()
+    sources = ("derived in this project", "derived here", "references ---", " as in `", "textbook")
+    assert any(source in text for source in sources), f"{name} names no source"

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
 from sdde.cluster.methods import AsyncSGD as PlainMethod
-from sdde.cluster.quadratic import per_axis
+from sdde.cluster.quadratic import per_axis, spectrum
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import as_law
 
@@ -116,16 +116,7 @@ class AsyncSGD:
 
     def __post_init__(self) -> None:
         store = object.__setattr__
-        values = checks.vector("eigenvalues", np.atleast_1d(self.eigenvalues))
-        if values.min() <= 0.0:
-            raise checks.fail(
-                "eigenvalues", self.eigenvalues, "holds a value that is not positive",
-                why="Along a flat or falling axis the loss has no minimum to converge to.",
-                remedy="For example eigenvalues = [1.0, 0.1].",
-            )  # fmt: skip
-        noise = per_axis("gradient_noise", self.gradient_noise, values.size)
-        if noise.min() < 0.0:
-            raise checks.fail("gradient_noise", self.gradient_noise, "holds a negative value")
+        values, noise = spectrum(self.eigenvalues, self.gradient_noise, "gradient_noise")
         store(self, "eigenvalues", values)
         store(self, "gradient_noise", noise)
         store(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
-from sdde.equation.laws import Law, as_law
+from sdde.equation.laws import Law, as_law, paired_nodes
 
 Floats = NDArray[np.float64]
 Transform = Callable[[NDArray[Any], int], Any]
@@ -115,18 +115,7 @@ def compress(points: Floats, weights: Floats, *, coarse: bool = False) -> tuple[
     edges = np.concatenate([tail[::-1], np.linspace(1 / 16, 15 / 16, centre)[1:-1], 1.0 - tail])
     cumulative = np.cumsum(weights) - 0.5 * weights
     group = np.searchsorted(edges, cumulative)
-    _, group = np.unique(group, return_inverse=True)
-    mass = np.bincount(group, weights)
-    mean = np.bincount(group, weights * points) / mass
-    centred = points - mean[group]
-    variance = np.bincount(group, weights * centred**2) / mass
-    third = np.bincount(group, weights * centred**3) / mass
-    spread = np.sqrt(variance)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        skew = np.where(spread > 0, third / spread**3, 0.0)
-    root = np.sqrt(skew**2 + 4.0)
-    values = np.concatenate([mean + spread * (skew - root) / 2, mean + spread * (skew + root) / 2])
-    shares = np.concatenate([mass * (1 + skew / root) / 2, mass * (1 - skew / root) / 2])
+    values, shares = paired_nodes(points, weights, group)
     keep = shares > 0
     # Rounding may push a value of a narrow group just past the ends of the support.
     return np.clip(values[keep], points[0], points[-1]), shares[keep]

@@ -53,16 +53,7 @@ class Quadratic:
     start: Any = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        eigenvalues = checks.vector("eigenvalues", np.atleast_1d(self.eigenvalues))
-        if eigenvalues.min() <= 0:
-            raise checks.fail(
-                "eigenvalues", self.eigenvalues, "holds a value that is not positive",
-                why="Along a flat or falling axis the loss has no minimum.",
-                remedy="For example eigenvalues = [1.0, 0.1].",
-            )  # fmt: skip
-        noise = per_axis("noise", self.noise, eigenvalues.size)
-        if noise.min() < 0:
-            raise checks.fail("noise", self.noise, "holds a negative value", remedy="noise = 0.1")
+        eigenvalues, noise = spectrum(self.eigenvalues, self.noise, "noise")
         start = per_axis("start", self.start, eigenvalues.size)
         for name, value in (("eigenvalues", eigenvalues), ("noise", noise), ("start", start)):
             value.setflags(write=False)
@@ -81,6 +72,25 @@ class Quadratic:
     def quadratic(self) -> "Quadratic":
         """Return the objective itself: it is its own local quadratic."""
         return self
+
+
+def spectrum(
+    eigenvalues: Any, noise: Any, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return curvatures > 0 and the noise along each axis, >= 0, called `name` in messages."""
+    sizes = checks.vector("eigenvalues", np.atleast_1d(eigenvalues))
+    if sizes.min() <= 0:
+        raise checks.fail(
+            "eigenvalues", eigenvalues, "holds a value that is not positive",
+            why="Along a flat or falling axis the loss has no minimum to converge to.",
+            remedy="For example eigenvalues = [1.0, 0.1].",
+        )  # fmt: skip
+    deviations = per_axis(name, noise, sizes.size)
+    if deviations.min() < 0:
+        raise checks.fail(
+            name, noise, "holds a negative value", remedy=f"For example {name} = 0.1."
+        )
+    return sizes, deviations
 
 
 def per_axis(name: str, value: Any, dim: int) -> NDArray[np.float64]:

@@ -263,31 +263,33 @@ def uniform_moments(z: NDArray[Any], _: float, power: int) -> list[NDArray[Any]]
 
 
 def _condensed(points: Floats) -> tuple[Floats, Floats]:
-    """Condense sorted measurements: in each narrow cell two nodes with its moments 0 to 3.
-
-    Cells hold at most 1/256 of the measurements and of their range. With mean m, deviation s and
-    skewness g of a cell, and r = sqrt(g^2 + 4), the nodes are m + s (g +- r) / 2, with shares
-    (1 -+ g / r) / 2 of its weight.
-    """
+    """Condense sorted measurements: two nodes for each cell of 1/256 of their number and range."""
     size = len(points)
     place = (points - points[0]) / (points[-1] - points[0])
     cell = (np.arange(size) * 256 // size) * 257 + (place * 256).astype(int)
-    begins = np.flatnonzero(np.diff(cell, prepend=-1))
-    count = np.diff(begins, append=size)
-    mean = np.add.reduceat(points, begins) / count
-    away = points - np.repeat(mean, count)
-    variance = np.add.reduceat(away**2, begins) / count
-    deviation = np.sqrt(variance)
-    third = np.add.reduceat(away**3, begins) / count
-    skewness = np.divide(third, deviation**3, out=np.zeros_like(third), where=deviation > 0)
-    root = np.sqrt(skewness**2 + 4.0)
-    values = np.concatenate(
-        [mean + deviation * (skewness - root) / 2.0, mean + deviation * (skewness + root) / 2.0]
-    )
-    share = count / size / 2.0
-    weights = np.concatenate([share * (1.0 + skewness / root), share * (1.0 - skewness / root)])
+    values, weights = paired_nodes(points, np.full(size, 1.0 / size), cell)
     order = np.argsort(values, kind="stable")
     return values[order], weights[order]
+
+
+def paired_nodes(points: Floats, weights: Floats, group: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Replace each group of weighted values by two nodes with its mass and moments 1 to 3.
+
+    With mean m, deviation s and skewness g of a group, and r = sqrt(g^2 + 4), the nodes are
+    m + s (g +- r) / 2, with shares (1 -+ g / r) / 2 of its mass: its two-point Gauss rule, so a
+    smooth expectation changes by the fourth power of the width of a group.
+    """
+    _, place = np.unique(group, return_inverse=True)
+    mass = np.bincount(place, weights)
+    mean = np.bincount(place, weights * points) / mass
+    away = points - mean[place]
+    deviation = np.sqrt(np.bincount(place, weights * away**2) / mass)
+    third = np.bincount(place, weights * away**3) / mass
+    skewness = np.divide(third, deviation**3, out=np.zeros_like(third), where=deviation > 0)
+    root = np.sqrt(skewness**2 + 4.0)
+    values = [mean + deviation * (skewness + sign * root) / 2.0 for sign in (-1.0, 1.0)]
+    shares = [mass * (1.0 - sign * skewness / root) / 2.0 for sign in (-1.0, 1.0)]
+    return np.concatenate(values), np.concatenate(shares)
 
 
 def _smooth_table(frozen: Any, spread: float) -> Floats:
