@@ -93,7 +93,8 @@ def stability_chart(
 
     Notes
     -----
-    A stable island smaller than a grid cell is missed.
+    Has no formula of its own: rates are those of the systems. A stable island smaller than a grid
+    cell is missed.
 
     Examples
     --------

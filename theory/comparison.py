@@ -165,6 +165,7 @@ def compare(
 
     Notes
     -----
+    Has no formula of its own: `AsyncSGD` predicts, `sdde.solve` and the cluster simulate.
     Spectra of more than 16 eigenvalues are condensed (`sdde.theory.condense`) before anything runs.
     Discrete runs start stationary (see `sdde.cluster.simulate`), as the theory does. A row
     agrees if the simulated numbers lie within 4.5 standard errors plus a stated model error of the

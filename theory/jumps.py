@@ -193,7 +193,7 @@ def jump_cumulants(system: DelaySystem, rate: float, size: Any, *, highest: int 
 
     Notes
     -----
-    Campbell's theorem for shot noise.
+    Campbell's theorem for shot noise (textbook), with r in place of the shape of a shot.
 
     Examples
     --------

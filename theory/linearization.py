@@ -51,7 +51,8 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
 
     Notes
     -----
-    Jumps that are linear in the state are added to the result by `with_jumps`.
+    Has no formula of its own: the Jacobians are SymPy's, of the expressions that the functions
+    were read into. Jumps that are linear in the state are added to the result by `with_jumps`.
 
     Examples
     --------

@@ -74,6 +74,10 @@ def model_of(
     -------
     AsyncSGD
 
+    Notes
+    -----
+    Has no formula of its own; see `AsyncSGD`.
+
     Examples
     --------
     >>> from sdde.cluster import Quadratic, System

@@ -91,7 +91,7 @@ def reduced(stream: Arrivals, method: Any) -> Arrivals:
         case _:
             raise _refusal(
                 method, "admits gradients by the state, which no stream describes",
-                "sdde.cluster.AgeThreshold(2.0)",
+                "sdde.theory.EventTriggeredSGD for a threshold on the norm",
             )  # fmt: skip
     size = stream.workers if waiting.size is None else waiting.size
     return stream if size == 1 else grouped(stream, size)

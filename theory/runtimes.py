@@ -46,6 +46,10 @@ def order_statistic_mean(law: Any, k: int, workers: int) -> float:
     sdde.ArgumentError
         If `law` is not a law of times, or `k` is not between 1 and `workers`.
 
+    Notes
+    -----
+    The textbook density of an order statistic, integrated over the quantile function.
+
     Examples
     --------
     >>> import scipy.stats

@@ -123,6 +123,10 @@ def staleness_error(
     sdde.ArgumentError
         If `updates` is below one or a function cannot be called.
 
+    Notes
+    -----
+    A criterion derived in this project: schedules for which it converges pass `admissible`.
+
     Examples
     --------
     >>> error = staleness_error(lambda k: 1 / k, lambda k: k / 2, 40_000)

@@ -54,6 +54,12 @@ class SynchronousSGD:
     sdde.ArgumentError
         If an argument is unusable, the method is not synchronous, or it needs more workers.
 
+    Notes
+    -----
+    Rounds are steps of gradient descent with a gradient averaged over the group, so a coordinate
+    contracts by 1 - ηλ a round and its variance obeys the textbook recursion of SGD; the time of a
+    round is that of `time_per_update`. Put together, derived in this project.
+
     Examples
     --------
     >>> import scipy.stats
