@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sdde.engine.storage import cache_info, clear_cache
     from sdde.equation.jumps import Jump
     from sdde.equation.problem import Problem
+    from sdde.solving.brownian import Brownian
     from sdde.solving.moments import Moments
     from sdde.solving.solution import Solution
     from sdde.solving.solve import solve
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Brownian": "sdde.solving.brownian",
     "cache_info": "sdde.engine.storage",
     "clear_cache": "sdde.engine.storage",
     "Jump": "sdde.equation.jumps",
@@ -33,7 +35,7 @@ _HOMES = {
 _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
-    "Problem", "Jump", "solve", "Solution", "Moments",
+    "Problem", "Jump", "solve", "Solution", "Moments", "Brownian",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from sdde.engine import storage, streams
 from sdde.engine.failures import compile_error, not_a_function
 from sdde.engine.fingerprint import Unhashable, fingerprint
 from sdde.engine.forms import LARGEST_WRITTEN, Forms, Functions, forms_of, functions_of
-from sdde.engine.kernels import driver, elementary, trigonometric
+from sdde.engine.kernels import driver, elementary, increments, trigonometric
 from sdde.engine.kernels.quantile import quantile
 from sdde.engine.kernels.reading import state_at
 from sdde.engine.kernels.widening import use_widest_vectors
@@ -106,9 +106,18 @@ def compiled_driver() -> Any:
     return _own(driver.drive, driver.DRIVE)
 
 
-def compiled_noise(width: int) -> Any:
-    """Return the function that fills the noise of blocks of `width` paths."""
-    function = driver.noise_of_steps if width == 1 else driver.noise_of_paths
+def compiled_noise(width: int, kind: str = "plain") -> Any:
+    """Return the function that fills the noise of blocks of `width` paths.
+
+    `kind` is "plain" (drawn at the time step itself), "summed" (over finer steps, or mirrored) or
+    "recorded".
+    """
+    if kind == "recorded":
+        function = increments.recorded_of_paths
+    elif kind == "summed":
+        function = increments.summed_of_steps if width == 1 else increments.summed_of_paths
+    else:
+        function = driver.noise_of_steps if width == 1 else driver.noise_of_paths
     return _own(function, driver.NOISE_FILL)
 
 
@@ -127,7 +136,7 @@ def describe(
     """Return the shape of a problem's chunk and the values of its parameters."""
     dim = math.prod(state_shape)
     parameters, values = _flatten(problem.args)
-    channels = 0 if problem.diffusion is None else 1 if problem.noise == "scalar" else dim
+    channels = channels_of(problem, state_shape)
     additive = None
     if problem.is_additive:
         additive = len(values)
@@ -147,6 +156,13 @@ def describe(
         additive=additive, parameters=parameters, jumps=jumps, method=method, width=width,
     )  # fmt: skip
     return layout, values
+
+
+def channels_of(problem: Problem, state_shape: tuple[int, ...]) -> int:
+    """Return the number of independent Wiener processes."""
+    if problem.diffusion is None:
+        return 0
+    return 1 if problem.noise == "scalar" else math.prod(state_shape)
 
 
 def _flatten(args: tuple[Any, ...]) -> tuple[tuple[Parameter, ...], Floats]:

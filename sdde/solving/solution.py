@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sdde import checks
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError
+from sdde.solving.brownian import Brownian
 from sdde.solving.saving import SavedTimes
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Solution:
         Repeats the paths when passed to `sdde.solve` as `rng`.
     moments : (array, array) or None
         Mean and variance over paths if `sdde.Moments` were kept; then `x` holds no paths.
+    noise : Brownian or None
+        The Brownian paths that were passed to `sdde.solve`, if any.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class Solution:
     method: str
     seed: int
     moments: tuple[Floats, Floats] | None = None
+    noise: Brownian | None = None
 
     @property
     def t(self) -> Floats:

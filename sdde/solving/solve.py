@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.engine import streams
-from sdde.engine.compile import compile_model, compiled_driver, compiled_noise
+from sdde.engine.compile import channels_of, compile_model, compiled_driver, compiled_noise
 from sdde.engine.kernels import driver
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
+from sdde.solving.brownian import NOTHING, Brownian
 from sdde.solving.execute import Progress, available_threads, cut, run_jobs
 from sdde.solving.moments import Accumulator, Moments, cut_groups
 from sdde.solving.plan import Plan, plan
@@ -40,6 +41,7 @@ def solve(
     rng: Any = None,
     method: str = "euler-maruyama",
     save: Any = "all",
+    noise: Brownian | None = None,
     threads: int | None = None,
     progress: Progress = False,
 ) -> Solution:
@@ -65,6 +67,9 @@ def solve(
     save : "all", "final", int, array of float, or Moments, optional
         Which times to keep: all grid times, the end, every n-th grid time and the end, or the times
         listed. Times between grid times are read by linear interpolation.
+    noise : Brownian, optional
+        Brownian paths that are the same at any `dt`; `rng` then serves the jumps alone, and may be
+        left out.
 
     Returns
     -------
@@ -129,12 +134,20 @@ def solve(
             why="Each path continues a path of the solution given as history.",
             remedy=f"Use paths = {problem.past.count}.",
         )  # fmt: skip
+    if noise is not None and not isinstance(noise, Brownian):
+        raise checks.fail(
+            "noise", noise, "is not an sdde.Brownian",
+            remedy=f"For example noise = sdde.Brownian(1, finest={step!r}).",
+        )  # fmt: skip
+    fine = 1 if noise is None else noise.fine_steps(step)
     streamed = isinstance(save, Moments)
     saves = plan_saves(save.times if isinstance(save, Moments) else save, t0, t1, step)
     layout = plan(problem, t0, t1, step)
-    seed = streams.seed_of(rng)
+    if noise is not None:
+        noise.require_room(count, layout.n_steps * fine, channels_of(problem, layout.state_shape))
+    seed = streams.seed_of(rng) if noise is None or rng is not None else noise.seed
     x = _allocate(0 if streamed else count, len(saves), layout.past.shape[2])
-    run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x)
+    run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x, noise, fine)
     run.start(scheme, most, progress)
     shape = (len(saves), *layout.state_shape)
     moments = None
@@ -144,7 +157,7 @@ def solve(
     solution = Solution(
         problem=problem, times=saves, x=x.reshape(len(x), *shape), status=run.status(),
         end_time=run.ended, t_span=(t0, t1), dt=step, method=scheme.name, seed=seed,
-        moments=moments,
+        moments=moments, noise=noise,
     )  # fmt: skip
     if not np.all(run.codes == driver.DONE):
         warnings.warn(solution.message, SolutionWarning, stacklevel=2)
@@ -168,22 +181,28 @@ class _Run:
     def __init__(
         self, problem: Problem, plan: Plan, saves: SavedTimes,
         times: tuple[float, float, float], seed: int, paths: int, x: Floats,
+        noise: Brownian | None, fine: int,
     ) -> None:  # fmt: skip
         self.problem, self.plan, self.saves, self.times, self.x = problem, plan, saves, times, x
-        self.paths = paths
+        self.paths, self.noise, self.fine = paths, noise, fine
         self.codes = np.full(paths, _NOT_BEGUN, dtype=np.int8)
         self.ended = np.full(paths, times[0])
         self.moments = Accumulator(x.shape[1:])
         self.stop = np.zeros(1, dtype=np.int64)
         self.flags = np.zeros(1, dtype=np.int64)
-        self.keys = np.array(streams.key_of(seed), dtype=np.uint64)
+        keys = streams.key_of(seed), streams.key_of(seed if noise is None else noise.seed)
+        self.keys = np.array(keys, dtype=np.uint64).ravel()
 
     def start(self, method: Method, threads: int, progress: Progress) -> None:
         """Compile, and run all paths or as many as Ctrl-C lets."""
         plan, saves = self.plan, self.saves
         model = compile_model(self.problem, plan.state_shape, method, self.paths)
         width = model.layout.width
-        drive, noise = compiled_driver(), compiled_noise(width)
+        brownian = self.noise
+        drive = compiled_driver()
+        noise = compiled_noise(width, "plain" if brownian is None else brownian.kind)
+        mirrored = brownian is not None and brownian.antithetic
+        recorded = NOTHING if brownian is None or brownian.recorded is None else brownian.recorded
         group = _LONG_GROUP if width == 1 else _GROUP
         slots = max(plan.deepest + 3, group + 2)
 
@@ -193,7 +212,7 @@ class _Run:
                 plan.n_steps, *self.times, LIMIT, plan.delays, plan.lags, plan.shares,
                 model.parameters, plan.past, self.keys, plan.rates, plan.tables, plan.starts,
                 saves.spans, saves.shares, out, kept_from, self.codes, self.ended, self.stop,
-                self.flags,
+                self.flags, self.fine, mirrored, recorded,
             )  # fmt: skip
 
         def keep(first: int, last: int) -> None:

@@ -47,7 +47,9 @@ def test_noise_rows_hold_the_normals_at_their_addresses(width):
     k0, k1 = streams.key_of(5)
     channels, first, n = 2, 3 * width, 64
     z = np.zeros((32, channels * width))
-    compiled_noise(width)(z, n, first, channels, np.uint64(k0), np.uint64(k1))
+    nothing = np.empty((0, 0, 0))
+    keys = np.uint64(k0), np.uint64(k1)
+    compiled_noise(width)(z, n, 32, first, channels, *keys, 1, 0, nothing)
     for g, channel, lane in ((0, 0, 0), (1, 1, width - 1), (31, 1, width // 2)):
         expected = streams.normal(k0, k1, first + lane, n + g, channel, streams.NOISE)
         assert z[g, channel * width + lane] == expected

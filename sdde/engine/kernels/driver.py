@@ -28,17 +28,17 @@ CHUNK = void(
     _F1, _I1, _F1, _F1, uint64[::1], _F2, _I2, _F1, _F1, _I1, _I1,
 )  # fmt: skip
 
-# z | n, first, channels, k0, k1
-NOISE_FILL = void(_F2, int64, int64, int64, uint64, uint64)
+# z | n, steps, first, channels, k0, k1 | fine, mirrored, recorded
+NOISE_FILL = void(_F2, int64, int64, int64, int64, uint64, uint64, int64, int64, _F3)
 
 # chunk, noise | first, last, width, group, slots, channels, n_steps | t0, t1, dt, limit |
 # delays, lags, shares, p, past | keys, rates, tables, starts |
-# save_spans, save_shares, out, kept_from, codes, ended | stop, flags
+# save_spans, save_shares, out, kept_from, codes, ended | stop, flags | fine, mirrored, recorded
 DRIVE = void(
     types.FunctionType(CHUNK), types.FunctionType(NOISE_FILL),
     int64, int64, int64, int64, int64, int64, int64,
     float64, float64, float64, float64, _F1, _I1, _F1, _F1, _F3, uint64[::1], _F1, _F1, _I1,
-    _I2, _F1, _F3, int64, int8[::1], _F1, _I1, _I1,
+    _I2, _F1, _F3, int64, int8[::1], _F1, _I1, _I1, int64, int64, _F3,
 )  # fmt: skip
 
 _inline = njit(error_model="numpy", fastmath=False, forceinline=True)
@@ -167,13 +167,13 @@ def _save(ring, now, n, lanes, width, saves, out, first, place):
     return span, index, column
 
 
-def noise_of_paths(z, n, first, channels, k0, k1):
-    """Fill rows of normals for a block of paths, from step `n` on."""
+def noise_of_paths(z, n, steps, first, channels, k0, k1, fine, mirrored, recorded):
+    """Fill all rows with normals for a block of paths, from step `n` on."""
     fill(z.reshape((len(z), channels, z.shape[1] // channels)), n, first, k0, k1, NOISE)
 
 
-def noise_of_steps(z, n, path, channels, k0, k1):
-    """Fill rows of normals for a single path, from step `n` on."""
+def noise_of_steps(z, n, steps, path, channels, k0, k1, fine, mirrored, recorded):
+    """Fill all rows with normals for a single path, from step `n` on."""
     fill_steps(z, n, path, k0, k1, NOISE)
 
 
@@ -181,10 +181,11 @@ def drive(
     chunk, noise, first, last, width, group, slots, channels, n_steps, t0, t1, dt, limit,
     delays, lags, shares, p, past, keys, rates, tables, starts,
     save_spans, save_shares, out, kept_from, codes, ended, stop, flags,
+    fine, mirrored, recorded,
 ):  # fmt: skip
     """Run paths `first` to `last`, the first a whole number of blocks.
 
-    Row 0 of `out` is path `kept_from`.
+    Row 0 of `out` is path `kept_from`. `keys` holds the key of arrivals, then that of the noise.
     """
     histories, _, dim = past.shape
     saves = (save_spans, save_shares)
@@ -208,9 +209,9 @@ def drive(
         now, n, living = 0, 0, True
         place = _save(ring, now, n, lanes, width, saves, out, block - kept_from, (0, 0, 0))
         while n < n_steps and living and stop[0] == 0:
-            if channels > 0:
-                noise(z, n, block, channels, keys[0], keys[1])
             steps = min(group, n_steps - n)
+            if channels > 0:
+                noise(z, n, steps, block, channels, keys[2], keys[3], fine, mirrored, recorded)
             chunk(
                 ring, past, z, now, n, steps, lanes, block, histories, t0, dt, root,
                 delays, lags, shares, p, keys, upcoming, counts, rates, tables, starts, flags,
