@@ -7,8 +7,7 @@ one counter: its 128 bits make two uniforms, or two normals by Box and Muller's 
 `kernels/normals.py` fills whole buffers with the same numbers, many at a time. Nothing here knows
 about equations.
 
-There is room for 2**61 steps, 2**44 paths, 2**20 channels and 16 streams; `require_room` refuses
-more.
+Streams, seeds and the room for addresses are in `seeds.py`, which compiles nothing.
 
 References
 ----------
@@ -20,29 +19,27 @@ References
        Insurance: Mathematics and Economics 12 (1993).
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-from sdde.checks import fail
 from sdde.engine.kernels.exponential import exp, inline, log1p, log_of_normal
 from sdde.engine.kernels.vectorir import bits_of, float_of, floor, horner, sqrt, upper
-
-NOISE = 0
-ARRIVALS = 1
-ARRIVAL_DELAYS = 2
-MARKS = 3
-COMPUTE = 4
-COMMUNICATION = 5
-GRADIENT = 6
-SAMPLING = 7
-DECISIONS = 8
-SERVER = 9
-
-MAX_STEPS = 1 << 61
-MAX_PATHS = 1 << 44
-MAX_CHANNELS = 1 << 20
+from sdde.engine.seeds import ARRIVAL_DELAYS as ARRIVAL_DELAYS
+from sdde.engine.seeds import ARRIVALS as ARRIVALS
+from sdde.engine.seeds import COMMUNICATION as COMMUNICATION
+from sdde.engine.seeds import COMPUTE as COMPUTE
+from sdde.engine.seeds import DECISIONS as DECISIONS
+from sdde.engine.seeds import GRADIENT as GRADIENT
+from sdde.engine.seeds import MARKS as MARKS
+from sdde.engine.seeds import MAX_CHANNELS as MAX_CHANNELS
+from sdde.engine.seeds import MAX_PATHS as MAX_PATHS
+from sdde.engine.seeds import MAX_STEPS as MAX_STEPS
+from sdde.engine.seeds import NOISE as NOISE
+from sdde.engine.seeds import SAMPLING as SAMPLING
+from sdde.engine.seeds import SERVER as SERVER
+from sdde.engine.seeds import key_of as key_of
+from sdde.engine.seeds import require_room as require_room
+from sdde.engine.seeds import seed_of as seed_of
 
 # sin(pi t) / t and cos(pi t) in t**2, |t| <= 1/2: minimax fits, relative and absolute error
 _SIN_PI = (
@@ -66,81 +63,6 @@ _W0, _W1 = _U(0x9E3779B9), _U(0xBB67AE85)  # and key increments [1]
 _1, _12, _28 = _U(1), _U(12), _U(28)
 _ONE = _U(0x3FF0000000000000)  # the bits of 1.0
 _SIGN = _U(1 << 63)
-
-
-def seed_of(rng: Any) -> int:
-    """Return the whole number that reproduces `rng`, as SPEC 7 reads the argument.
-
-    Parameters
-    ----------
-    rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
-        None asks the system for a fresh seed. An int is its own seed, and so is a `SeedSequence`
-        made from one; a spawned `SeedSequence` gives a number derived from its state. A `Generator`
-        is asked for a number and thereby advances.
-
-    Returns
-    -------
-    int
-        A seed >= 0; passing it back as `rng` repeats the numbers.
-
-    Raises
-    ------
-    sdde.ArgumentError
-        If `rng` is negative or anything else.
-
-    Examples
-    --------
-    >>> seed_of(7), seed_of(np.random.SeedSequence(7))
-    (7, 7)
-    >>> seed_of(np.random.default_rng(7)) == seed_of(np.random.default_rng(7))
-    True
-    """
-    if rng is None:
-        rng = np.random.SeedSequence()
-        return _derived(rng)
-    if isinstance(rng, np.random.Generator):
-        return int(rng.integers(1 << 63, dtype=np.uint64))
-    if isinstance(rng, np.random.SeedSequence):
-        plain = rng.pool_size == 4 and not rng.spawn_key
-        return int(rng.entropy) if plain and isinstance(rng.entropy, int) else _derived(rng)
-    if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
-        if rng >= 0:
-            return int(rng)
-        fault = "is negative"
-    else:
-        fault = "is not a seed"
-    raise fail(
-        "rng",
-        rng,
-        fault,
-        why="rng is None, a whole number >= 0, a numpy SeedSequence or a numpy Generator.",
-        remedy="For example rng = 1, or rng = numpy.random.default_rng(1).",
-    )
-
-
-def _derived(sequence: np.random.SeedSequence) -> int:
-    """Return 63 bits of `sequence`: enough for a 64-bit key, and they fit an int64 in a file."""
-    return int(sequence.generate_state(1, np.uint64)[0] >> _1)
-
-
-def key_of(seed: int) -> tuple[int, int]:
-    """Return the Philox key of `seed`: two 32-bit numbers, unrelated for neighbouring seeds."""
-    first, second = np.random.SeedSequence(seed).generate_state(2, np.uint32)
-    return int(first), int(second)
-
-
-def require_room(*, paths: int = 0, steps: int = 0, channels: int = 0) -> None:
-    """Refuse a run that needs addresses beyond the counter (all are numbers one past the last)."""
-    asked = (("paths", paths, MAX_PATHS), ("steps", steps, MAX_STEPS))
-    for name, value, most in (*asked, ("channels", channels, MAX_CHANNELS)):
-        if value > most:
-            raise fail(
-                name,
-                value,
-                f"is more than the random numbers have addresses for ({most})",
-                why="Numbers would repeat.",
-                remedy=f"Use at most {name} = {most} with one seed, and further seeds beyond.",
-            )
 
 
 @inline

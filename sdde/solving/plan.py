@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
-from sdde.engine import streams
+from sdde.engine import seeds
 from sdde.equation.jumps import longest_draw
 from sdde.equation.problem import Problem, try_functions
 from sdde.solving.saving import steps_between
@@ -56,7 +56,7 @@ def plan(problem: Problem, t0: float, t1: float, dt: float) -> Plan:
     shape = problem.past.state_shape(t0)
     whole, beyond = steps_between(t0, t1, dt)
     n_steps = whole + (beyond > 0.0)
-    streams.require_room(steps=n_steps + 1, channels=math.prod(shape))
+    seeds.require_room(steps=n_steps + 1, channels=math.prod(shape))
     places = [steps_between(0.0, delay, dt) for delay in problem.delays]
     lags = np.array([place[0] for place in places], dtype=np.int64)
     longest = _longest_drawn(problem)
