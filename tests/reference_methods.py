@@ -7,7 +7,7 @@ times, losses and counts must agree bit for bit.
 import heapq
 import math
 
-from sdde.cluster import rules, weights
+from sdde.cluster import projections, rules, weights
 from sdde.engine import streams
 from sdde.engine.kernels.quantile import quantile
 from sdde.equation.laws import as_law
@@ -36,6 +36,7 @@ class Cluster:
         self.version, self.taken, self.now = 0, 0, 0.0
         self.group, self.weights, self.tail_counts = [], [], {}
         self.velocity = [0.0] * len(self.x)
+        self.behind = list(start)
         self.staleness, self.rows, self.heap = [], [], []
         for worker in self.workers:
             self.begin(worker)
@@ -106,6 +107,9 @@ class Cluster:
             t = n + 1
             beta = 2.0 / t * math.log1p(t / 2.0) if rule.rate is None else rule.rate
             return math.exp(-beta * late)
+        if isinstance(rule, weights.ImplicitMomentum):
+            table = rule.table(n)
+            return table[min(late, len(table) - 1)]
         if isinstance(rule, weights.Table):
             return rule.weights[min(late, len(rule.weights) - 1)]
         if isinstance(rule, weights.InverseDistance):
@@ -169,6 +173,8 @@ class Cluster:
         total = self.group[0][1]
         for _, g in self.group[1:]:
             total = [a + b for a, b in zip(total, g, strict=True)]
+        if self.method.summed:
+            return total, 1.0
         if self.method.by_weight:
             divisor = 0.0
             for weight in self.weights:
@@ -198,7 +204,10 @@ class Cluster:
                 self.method.momentum * v + g for v, g in zip(self.velocity, total, strict=True)
             ]
             total = self.velocity
-        self.x = [a - factor * g for a, g in zip(self.x, total, strict=True)]
+        self.behind = [a - factor * g for a, g in zip(self.behind, total, strict=True)]
+        self.x = projected(self.behind, self.method.projection)
+        if self.method.projection is None or not self.method.projection.lazy:
+            self.behind = list(self.x)
         self.version += 1
         self.group, self.weights = [], []
         loss = 0.0
@@ -267,6 +276,18 @@ class Cluster:
             else:
                 self.begin(worker)
         return self
+
+
+def projected(x, rule):
+    """The nearest point of a ball or box."""
+    if isinstance(rule, projections.Box):
+        return [min(max(v, rule.lowest), rule.highest) for v in x]
+    if isinstance(rule, projections.Ball):
+        square = squares([v - rule.centre for v in x])
+        if square > rule.radius * rule.radius:
+            share = rule.radius / math.sqrt(square)
+            return [rule.centre + share * (v - rule.centre) for v in x]
+    return list(x)
 
 
 def squares(g):

@@ -15,7 +15,10 @@ FILES = sorted([*(ROOT / "sdde").rglob("*.py"), *(ROOT / "theory").rglob("*.py")
 LAYERS = ["errors", "checks", "equation", "engine", "solving", "cluster"]
 VALUES_OF_CLUSTER = {
     f"sdde.cluster.{name}"
-    for name in ("system", "quadratic", "methods", "weighted_methods", "rules", "weights")
+    for name in (
+        "system", "quadratic", "methods", "weighted_methods", "dropping_methods", "rules",
+        "weights", "projections",
+    )
 }
 # The one file that holds the theory against the simulator, and the page it is shown on.
 COMPARISON = {"sdde.theory.comparison", "sdde.theory.comparison_page"}

@@ -7,27 +7,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdde.cluster.dropping_methods import (
+        AgeThreshold,
+        EventTriggered,
+        Picky,
+        RandomThinning,
+        Ringmaster,
+        StalenessThreshold,
+    )
     from sdde.cluster.live_run import LiveRun, live
     from sdde.cluster.methods import (
-        AgeThreshold,
+        APSGD,
         AsyncSGD,
-        EventTriggered,
         FedBuff,
         KAsync,
         KBatchAsync,
         KBatchSync,
         KSync,
         Malenia,
-        Picky,
-        RandomThinning,
         Rennala,
-        Ringmaster,
-        StalenessThreshold,
         StaleSynchronous,
         Synchronous,
     )
     from sdde.cluster.objective import Objective, rosenbrock, strict_saddle
     from sdde.cluster.prescribed import PrescribedStaleness, simulate_staleness
+    from sdde.cluster.projections import Ball, Box
     from sdde.cluster.quadratic import Quadratic
     from sdde.cluster.rules import (
         BalancedGroup,
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
         DelayCompensated,
         DistanceAdaptive,
         FLeet,
+        MindTheStep,
         StalenessAware,
         StalenessTable,
         TailTau,
@@ -62,6 +67,7 @@ if TYPE_CHECKING:
         Capped,
         Compensation,
         Decay,
+        ImplicitMomentum,
         Inverse,
         InverseDistance,
         Power,
@@ -93,21 +99,23 @@ _HOMES = {
     "KBatchSync": "methods",
     "KAsync": "methods",
     "KBatchAsync": "methods",
+    "APSGD": "methods",
     "Rennala": "methods",
     "Malenia": "methods",
     "FedBuff": "methods",
     "StaleSynchronous": "methods",
-    "StalenessThreshold": "methods",
-    "Ringmaster": "methods",
-    "AgeThreshold": "methods",
-    "RandomThinning": "methods",
-    "EventTriggered": "methods",
-    "Picky": "methods",
+    "StalenessThreshold": "dropping_methods",
+    "Ringmaster": "dropping_methods",
+    "AgeThreshold": "dropping_methods",
+    "RandomThinning": "dropping_methods",
+    "EventTriggered": "dropping_methods",
+    "Picky": "dropping_methods",
     "StalenessAware": "weighted_methods",
     "DelayAdaptive": "weighted_methods",
     "ConcurrencyCapped": "weighted_methods",
     "FLeet": "weighted_methods",
     "TailTau": "weighted_methods",
+    "MindTheStep": "weighted_methods",
     "StalenessTable": "weighted_methods",
     "DistanceAdaptive": "weighted_methods",
     "DelayCompensated": "weighted_methods",
@@ -130,20 +138,23 @@ _HOMES = {
     "InverseDistance": "weights",
     "Schedule": "weights",
     "Compensation": "weights",
+    "ImplicitMomentum": "weights",
+    "Ball": "projections",
+    "Box": "projections",
 }
 
 __all__ = [
     "System", "SharedLink", "Quadratic", "Softmax", "Objective", "rosenbrock", "strict_saddle",
     "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
-    "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "Rennala",
-    "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",
+    "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "APSGD",
+    "Rennala", "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",
     "AgeThreshold", "RandomThinning", "EventTriggered", "Picky",
     "StalenessAware", "DelayAdaptive", "ConcurrencyCapped", "FLeet", "TailTau",
-    "StalenessTable", "DistanceAdaptive", "DelayCompensated",
+    "MindTheStep", "StalenessTable", "DistanceAdaptive", "DelayCompensated",
     "Composed", "Group", "BalancedGroup", "Lead", "Fresh", "Young", "Chance", "Large", "Near",
     "Inverse", "Adaptive", "Capped", "Power", "Decay", "Tail", "Table", "InverseDistance",
-    "Schedule", "Compensation",
+    "Schedule", "Compensation", "ImplicitMomentum", "Ball", "Box",
 ]  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.cluster import rules as rule
 from sdde.cluster import weights as weight
+from sdde.cluster.projections import Ball, Box, Projection
+from sdde.cluster.quadratic import per_axis
 from sdde.cluster.system import SharedLink, System
 from sdde.equation.laws import WEIGHTED, Law, as_law
 
@@ -22,6 +24,7 @@ Integers = NDArray[np.int64]
 ALL, FRESH, YOUNG, CHANCE, LARGE, NEAR = range(6)
 EVEN, INVERSE, ADAPTIVE, CAPPED, POWER, DECAY, TAIL, TABLE, INVERSE_DISTANCE = range(9)
 STEADY, POWER_LAW, LOG, LOGLOG = range(4)
+FREE, BALL, BOX = range(3)
 
 
 class Machines(NamedTuple):
@@ -62,6 +65,11 @@ class Rules(NamedTuple):
     momentum: float
     clip: float  # inf: none
     by_weight: bool
+    summed: bool
+    projection: int
+    lazy: bool
+    low: Floats  # of a box, or the centre of a ball
+    high: Floats  # of a box, or the radius of a ball
 
 
 class Plan(NamedTuple):
@@ -113,7 +121,7 @@ def empty_records(runs: int, points: int, workers: int, blocks: int) -> Records:
     )
 
 
-def rules_of(method: rule.Composed, workers: int, learning_rate: float) -> Rules:
+def rules_of(method: rule.Composed, workers: int, learning_rate: float, dim: int) -> Rules:
     """Write a composed method as numbers.
 
     Parameters
@@ -124,6 +132,8 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float) -> Rules
         Number of workers, for rules that depend on it.
     learning_rate : float
         Full learning rate.
+    dim : int
+        Number of parameters.
 
     Returns
     -------
@@ -132,7 +142,7 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float) -> Rules
     Raises
     ------
     sdde.ArgumentError
-        If the method waits for more workers than there are.
+        If the method waits for more workers than there are, or projects onto another space.
     """
     waiting = method.waiting
     group = waiting if isinstance(waiting, rule.Group) else rule.Group()
@@ -149,6 +159,7 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float) -> Rules
     admission, limit = _admission(method.admission)
     rate, a, b, table = _rate(method.rate, workers, learning_rate)
     schedule, fix = method.schedule, method.compensation
+    kind, low, high = _projection(method.projection, dim)
     kinds = {"power": POWER_LAW, "log": LOG, "loglog": LOGLOG}
     return Rules(
         size=size, balanced=balanced, idle=group.idle, cancel=group.cancel or balanced,
@@ -160,9 +171,19 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float) -> Rules
         offset=1 if schedule is None else int(schedule.first or 1),
         strength=0.0 if fix is None else float(fix.strength),
         decay=-1.0 if fix is None or fix.decay is None else float(fix.decay),
-        momentum=float(method.momentum), by_weight=method.by_weight,
-        clip=math.inf if method.clip is None else float(method.clip),
+        momentum=float(method.momentum), by_weight=method.by_weight, summed=method.summed,
+        projection=kind, lazy=method.projection is not None and method.projection.lazy,
+        low=low, high=high, clip=math.inf if method.clip is None else float(method.clip),
     )  # fmt: skip
+
+
+def _projection(value: Projection | None, dim: int) -> tuple[int, Floats, Floats]:
+    if isinstance(value, Ball):
+        return BALL, per_axis("centre", value.centre, dim), np.array([float(value.radius)])
+    if isinstance(value, Box):
+        low, high = (per_axis(name, getattr(value, name), dim) for name in ("lowest", "highest"))
+        return BOX, low, high
+    return FREE, np.zeros(1), np.zeros(1)
 
 
 def _admission(value: rule.Admission | None) -> tuple[int, float]:
@@ -202,6 +223,8 @@ def _rate(value: Any, workers: int, learning_rate: float) -> tuple[int, float, f
             return TAIL, float(value.amplitude), first, np.zeros(int(last) + 1)
         case weight.Table():
             return TABLE, 0.0, 0.0, np.array(value.weights)
+        case weight.ImplicitMomentum():
+            return TABLE, 0.0, 0.0, value.table(workers)
         case weight.InverseDistance():
             return INVERSE_DISTANCE, value.constant / learning_rate, 0.0, none
     return EVEN, 0.0, 0.0, none

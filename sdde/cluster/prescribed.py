@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.cluster.encoding import rules_of
 from sdde.cluster.objective import Objective
+from sdde.cluster.projections import Projection
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.rules import Composed
 from sdde.cluster.runs import STATUS, Runs, Staleness
 from sdde.cluster.softmax import Softmax
-from sdde.cluster.weights import Schedule
+from sdde.cluster.weights import Schedule, whole_law
 from sdde.equation.laws import as_law
 
 _KINDS = ("bounded", "sublinear", "linear", "polynomial", "law")
@@ -55,14 +56,7 @@ class PrescribedStaleness:
     def __post_init__(self) -> None:
         checks.choice("kind", self.kind, _KINDS)
         if self.kind == "law":
-            law = as_law(self.amount, "amount")
-            values, _ = law.nodes()
-            if law.kind not in ("constant", "measured", "discrete") or np.any(values % 1):
-                raise checks.fail(
-                    "amount", self.amount, "is not a law of whole numbers",
-                    why="Staleness counts updates.",
-                    remedy="For example scipy.stats.geom(0.125, loc=-1).",
-                )  # fmt: skip
+            whole_law("amount", self.amount)
         elif self.kind == "bounded":
             checks.integer("amount", self.amount, lowest=0)
         else:
@@ -80,6 +74,7 @@ def simulate_staleness(
     learning_rate: float,
     updates: int,
     schedule: Schedule | None = None,
+    projection: Projection | None = None,
     runs: int = 1,
     rng: Any = None,
     records: int = 200,
@@ -101,6 +96,9 @@ def simulate_staleness(
         Number of updates.
     schedule : Schedule, optional
         How the learning rate falls with `k`.
+    projection : Ball or Box, optional
+        Set that the parameters are projected onto after each update; with ``lazy=True`` as in
+        dual averaging.
     runs : int
         Number of independent runs.
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
@@ -137,6 +135,8 @@ def simulate_staleness(
         )  # fmt: skip
     if schedule is not None and not isinstance(schedule, Schedule):
         raise checks.fail("schedule", schedule, "is not a Schedule", remedy='Schedule("power")')
+    if projection is not None and not isinstance(projection, Projection):
+        raise checks.fail("projection", projection, "is not a Ball or Box", remedy="Ball(10.0)")
     rate = checks.positive("learning_rate", learning_rate, example=0.05)
     most = checks.integer("updates", updates, lowest=1)
     count = checks.integer("runs", runs, lowest=1)
@@ -152,7 +152,7 @@ def simulate_staleness(
     target, loop = compiled(objective), recursion()
     table = as_law(staleness.amount, "amount").table() if staleness.kind == "law" else np.zeros(1)
     amount = 0.0 if staleness.kind == "law" else float(staleness.amount)
-    rules = rules_of(Composed(schedule=schedule), 1, rate)
+    rules = rules_of(Composed(schedule=schedule, projection=projection), 1, rate, objective.dim)
     losses = np.full((count, grid.size), np.nan)
     done = np.zeros(count, np.int64)
     key = streams.key_of(seed)
@@ -162,6 +162,7 @@ def simulate_staleness(
         done[run] = loop(
             target.gradient, target.loss, target.numbers, np.empty(target.scratch), target.start,
             most, rate, rules.schedule, rules.power, rules.offset,
+            rules.projection, rules.lazy, rules.low, rules.high,
             _KINDS.index(staleness.kind), amount, table, grid, losses[run], counts,
             np.empty((most + 1, objective.dim)), key[0], key[1], run,
         )  # fmt: skip

@@ -100,7 +100,7 @@ def per_axis(name: str, value: Any, dim: int) -> NDArray[np.float64]:
         return np.full(dim, numbers[0])
     if numbers.size != dim:
         raise checks.fail(
-            name, value, f"has {numbers.size} entries for {dim} eigenvalues",
+            name, value, f"has {numbers.size} entries for {dim} coordinates",
             remedy=f"Give one number, or {dim}.",
         )  # fmt: skip
     return numbers

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numba import float64, int64, types
 
-from sdde.cluster.encoding import STEADY
+from sdde.cluster.encoding import FREE, STEADY
 from sdde.cluster.gradients import GRADIENT, LOSS
-from sdde.cluster.weighing import schedule_factor
+from sdde.cluster.weighing import project, schedule_factor
 from sdde.engine import storage, streams
 from sdde.engine.kernels.quantile import quantile
 
@@ -22,14 +22,15 @@ BOUNDED, SUBLINEAR, LINEAR, POLYNOMIAL, LAW = range(5)
 
 
 def run_updates(
-    gradient, loss, numbers, scratch, start, updates, rate, schedule, power, offset, kind, amount,
-    table, grid, losses, counts, history, k0, k1, run,
+    gradient, loss, numbers, scratch, start, updates, rate, schedule, power, offset, projection,
+    lazy, low, high, kind, amount, table, grid, losses, counts, history, k0, k1, run,
 ):  # fmt: skip
     """Fill the losses of one run and count staleness; return the updates made while finite."""
     dim = start.shape[0]
-    step, limit = np.empty(dim), 1e12
+    step, behind, limit = np.empty(dim), np.empty(dim), 1e12
     for i in range(dim):
         history[0, i] = start[i]
+        behind[i] = start[i]
         limit = max(limit, 1e12 * abs(start[i]))
     losses[0] = loss(history[0], numbers, scratch)
     cursor = 1
@@ -53,8 +54,11 @@ def run_updates(
             factor *= schedule_factor(schedule, power, offset, k)
         sound = True
         for i in range(dim):
-            history[k + 1, i] = history[k, i] - factor * step[i]
-            sound &= abs(history[k + 1, i]) <= limit
+            behind[i] -= factor * step[i]
+            sound &= abs(behind[i]) <= limit
+            history[k + 1, i] = behind[i]
+        if projection != FREE:
+            project(behind, history[k + 1], projection, lazy, low, high)
         if not sound:
             while cursor < grid.shape[0]:
                 losses[cursor] = math.inf
@@ -72,8 +76,9 @@ def recursion() -> Any:
     vector = float64[::1]
     signature = int64(
         types.FunctionType(GRADIENT), types.FunctionType(LOSS), vector, vector, vector,
-        int64, float64, int64, float64, int64, int64, float64,
-        vector, int64[::1], vector, int64[::1], float64[:, ::1], int64, int64, int64,
+        int64, float64, int64, float64, int64, int64, types.boolean, vector, vector,
+        int64, float64, vector, int64[::1], vector, int64[::1], float64[:, ::1],
+        int64, int64, int64,
     )  # fmt: skip
     here = Path(__file__).parent
     files = ("recursion", "weighing", "gradients", "encoding")

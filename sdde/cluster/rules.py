@@ -9,6 +9,7 @@ Nothing here computes.
 from dataclasses import dataclass, field
 
 from sdde import checks
+from sdde.cluster.projections import Projection
 from sdde.cluster.weights import Compensation, Rate, Schedule
 
 
@@ -219,7 +220,8 @@ class Composed:
         When the server updates, and who waits.
     admission : Fresh, Young, Chance, Large, Near or None
         Which gradients are taken; None takes all. A worker whose gradient is dropped reads again.
-    rate : Inverse, Adaptive, Capped, Power, Decay, Tail, Table, InverseDistance or None
+    rate : Inverse, Adaptive, Capped, Power, Decay, Tail, Table, InverseDistance,
+            ImplicitMomentum or None
         Weight of each gradient; None weighs all alike.
     schedule : Schedule or None
         How the learning rate falls with the number of updates.
@@ -231,6 +233,10 @@ class Composed:
         Longest gradient; longer ones are shortened to this Euclidean norm.
     by_weight : bool
         Divide the sum over a group by the sum of the weights instead of by their number.
+    summed : bool
+        Do not divide the sum over a group at all.
+    projection : Ball, Box or None
+        Set that the parameters are projected onto after each update.
 
     Examples
     --------
@@ -247,11 +253,14 @@ class Composed:
     momentum: float = field(default=0.0, kw_only=True)
     clip: float | None = field(default=None, kw_only=True)
     by_weight: bool = field(default=False, kw_only=True)
+    summed: bool = field(default=False, kw_only=True)
+    projection: Projection | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("waiting", Waiting), ("admission", Admission | None), ("rate", Rate | None),
             ("schedule", Schedule | None), ("compensation", Compensation | None),
+            ("projection", Projection | None),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, allowed):
@@ -261,6 +270,12 @@ class Composed:
         if self.clip is not None:
             checks.positive("clip", self.clip)
         checks.flag("by_weight", self.by_weight)
+        if checks.flag("summed", self.summed) and (
+            self.by_weight or isinstance(self.waiting, BalancedGroup)
+        ):
+            raise checks.fail(
+                "summed", True, "contradicts by_weight and BalancedGroup", why="Both are means."
+            )
 
     @property
     def composed(self) -> "Composed":

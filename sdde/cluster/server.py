@@ -38,6 +38,7 @@ from sdde.cluster.weighing import (
     is_balanced,
     join_balanced,
     norm_squared,
+    project,
     schedule_factor,
     tail_weight,
     weight_of,
@@ -86,7 +87,7 @@ def run_block(
         leaves *= 2
     key, owner = np.empty(2 * leaves), np.empty(2 * leaves, np.int64)
     x, step, total = np.empty(dim), np.empty(dim), np.empty(dim)
-    velocity = np.empty(dim)
+    velocity, behind = np.empty(dim), np.empty(dim)
     reads = np.empty((workers, dim))
     sums = np.empty((workers if rules.balanced else 0, dim))
     squares = np.empty((workers if rules.decay >= 0.0 else 0, dim))
@@ -109,6 +110,7 @@ def run_block(
         for i in range(dim):  # numba compiles x[:] = start, with its checks, for seconds
             x[i] = start[i]
             velocity[i] = 0.0
+            behind[i] = start[i]
         sums[:] = 0.0
         squares[:] = 0.0
         tail[:] = 0.0
@@ -290,6 +292,8 @@ def run_block(
                     if rules.balanced:
                         join_balanced(total, sums, members)
                         divisor = float(workers)
+                    elif rules.summed:
+                        divisor = 1.0
                     elif rules.by_weight:
                         divisor = max(weights, 1e-300)
                     factor = plan.learning_rate / divisor
@@ -305,6 +309,11 @@ def run_block(
                     for i in range(dim):
                         x[i] -= factor * total[i]
                         sound &= abs(x[i]) <= limit
+                    if rules.projection != code.FREE:
+                        for i in range(dim):
+                            behind[i] -= factor * total[i]
+                            sound &= abs(behind[i]) <= limit
+                        project(behind, x, rules.projection, rules.lazy, rules.low, rules.high)
                     version += 1
                     collected = 0
                     end = now

@@ -168,7 +168,7 @@ def simulate(
     composed = method.composed
     _check_start(start, composed)
     machines = machines_of(system, count, stationary=start == "stationary")
-    rules = rules_of(composed, count, rate)
+    rules = rules_of(composed, count, rate, objective.dim)
     from sdde.engine import streams
 
     seed = streams.seed_of(rng)

@@ -107,6 +107,24 @@ def schedule_factor(schedule, power, offset, version):
 
 
 @_compile
+def project(behind, x, projection, lazy, low, high):
+    """Put the nearest point of the set into `x`, and into `behind` too unless it is lazy."""
+    if projection == code.BOX:
+        for i in range(x.shape[0]):
+            x[i] = min(max(behind[i], low[i]), high[i])
+    else:  # a ball: its centre, and its radius
+        total = 0.0
+        for i in range(x.shape[0]):
+            total += (behind[i] - low[i]) ** 2
+        share = 1.0 if total <= high[0] * high[0] else high[0] / math.sqrt(total)
+        for i in range(x.shape[0]):
+            x[i] = low[i] + share * (behind[i] - low[i]) if share < 1.0 else behind[i]
+    if not lazy:
+        for i in range(x.shape[0]):
+            behind[i] = x[i]
+
+
+@_compile
 def is_balanced(size, members):
     """Tell whether the harmonic mean of the workers' counts has reached size / workers."""
     total = 0.0

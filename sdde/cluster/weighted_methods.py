@@ -183,6 +183,52 @@ class StalenessTable:
         return Composed(rate=weights.Table(self.weights))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MindTheStep:
+    r"""Asynchronous SGD whose weights make the staleness act like a chosen momentum.
+
+    Weights are :math:`\min(\text{cap}, c\,m^\tau/p(\tau))` for staleness of law `p`, with mean 1.
+
+    Parameters
+    ----------
+    momentum : float
+        Implicit momentum `m` in [0, 1).
+    staleness : law or None
+        Law of whole numbers, for example ``scipy.stats.poisson(7)``, or an array of measured
+        staleness. None: the geometric law of memoryless workers.
+    cap : float
+        Largest weight, >= 1.
+
+    Notes
+    -----
+    That weights :math:`m^\tau/p(\tau)` give heavy-ball momentum `m` in the mean holds for
+    staleness that is independent of the past; the cap and the normalisation are choices made here.
+
+    References
+    ----------
+    .. [1] K. Bäckström, M. Papatriantafilou, P. Tsigas, "MindTheStep-AsyncPSGD: adaptive
+           asynchronous parallel stochastic gradient descent", IEEE BigData 2019 (arXiv:1911.03444).
+
+    Examples
+    --------
+    >>> MindTheStep(0.5).cap
+    5.0
+    """
+
+    momentum: float = 0.5
+    staleness: Any = field(default=None, kw_only=True)
+    cap: float = field(default=5.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        weights.ImplicitMomentum(self.momentum, staleness=self.staleness, cap=self.cap)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        rule = weights.ImplicitMomentum(self.momentum, staleness=self.staleness, cap=self.cap)
+        return Composed(rate=rule)
+
+
 @dataclass(frozen=True, slots=True)
 class DistanceAdaptive:
     """Asynchronous SGD with learning rate ``min(learning_rate, constant / distance**2)``.

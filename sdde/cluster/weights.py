@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
+from sdde.equation.laws import Law, as_law
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,4 +267,85 @@ class Compensation:
             raise checks.fail("decay", self.decay, "is not below 1", remedy="decay = 0.95")
 
 
-Rate = Inverse | Adaptive | Capped | Power | Decay | Tail | Table | InverseDistance
+@dataclass(frozen=True, slots=True, eq=False)
+class ImplicitMomentum:
+    r"""Weight :math:`c\,m^{\tau}/p(\tau)` for staleness of law `p`, but never above a cap.
+
+    Stale gradients act like momentum; with these weights (and no cap) like heavy-ball momentum `m`
+    exactly, for independent staleness. The constant `c` makes the mean weight 1.
+
+    Parameters
+    ----------
+    momentum : float
+        `m` in [0, 1).
+    staleness : law or None
+        Law of whole numbers; an array of measured staleness counts as one. None: the geometric
+        law of memoryless workers, whose mean is their number less one.
+    cap : float
+        Largest weight, >= 1: in the tails :math:`1/p` grows beyond all bounds.
+
+    Examples
+    --------
+    >>> ImplicitMomentum(0.5).table(workers=4)[:3].round(4).tolist()
+    [2.0, 1.3333, 0.8889]
+    """
+
+    momentum: float
+    staleness: Any = field(default=None, kw_only=True)
+    cap: float = field(default=5.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if checks.nonnegative("momentum", self.momentum, example=0.5) >= 1:
+            raise checks.fail("momentum", self.momentum, "is not below 1", remedy="momentum = 0.5")
+        if self.staleness is not None:
+            whole_law("staleness", self.staleness)
+        if checks.number("cap", self.cap, example=5.0) < 1:
+            raise checks.fail(
+                "cap", self.cap, "is below 1", why="The mean weight is 1.", remedy="cap = 5.0"
+            )
+
+    def table(self, workers: int) -> NDArray[np.float64]:
+        """Return the weights of staleness 0, 1, 2, ..., the last also for all that is staler."""
+        if self.staleness is None:
+            q = 1.0 - 1.0 / workers
+            last = int(np.ceil(np.log(_RARE) / np.log(q))) if q else 0
+            p = (1.0 - q) * q ** np.arange(last + 1)
+        else:
+            law = whole_law("staleness", self.staleness)
+            last = int(law.highest if np.isfinite(law.highest) else law.quantile(1.0 - _RARE))
+            p = np.diff(law.cdf(np.arange(-1, last + 1)))
+        with np.errstate(divide="ignore"):  # in logarithms: both factors leave the range of doubles
+            shape = np.arange(last + 1) * np.log(self.momentum) if self.momentum else np.zeros(1)
+            shape = np.pad(shape, (0, last + 1 - len(shape)), constant_values=-np.inf) - np.log(p)
+        shape = np.where(np.isnan(shape), np.inf, shape)  # 0 / 0: never seen, so capped
+
+        def weights(log_c: float) -> NDArray[np.float64]:
+            return np.exp(np.minimum(log_c + shape, np.log(self.cap)))
+
+        low, high = -800.0, 800.0
+        for _ in range(200):  # bisection: the mean grows with c
+            middle = 0.5 * (low + high)
+            if weights(middle) @ p < p.sum():
+                low = middle
+            else:
+                high = middle
+        return weights(high)
+
+
+def whole_law(name: str, value: Any) -> Law:
+    """Return a law of whole numbers >= 0, or refuse the value."""
+    law = as_law(value, name)
+    values, _ = law.nodes()
+    if law.kind not in ("constant", "measured", "discrete") or np.any(values % 1):
+        raise checks.fail(
+            name, value, "is not a law of whole numbers", why="Staleness counts updates.",
+            remedy="For example scipy.stats.geom(0.125, loc=-1).",
+        )  # fmt: skip
+    return law
+
+
+_RARE = 1e-12  # share of the staleness beyond the tables
+
+Rate = (
+    Inverse | Adaptive | Capped | Power | Decay | Tail | Table | InverseDistance | ImplicitMomentum
+)

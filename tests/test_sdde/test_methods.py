@@ -18,6 +18,7 @@ METHODS = {
     "k-batch-sync": cluster.KBatchSync(3),
     "k-async": cluster.KAsync(3),
     "k-batch-async": cluster.KBatchAsync(3),
+    "apsgd": cluster.APSGD(3),
     "malenia": cluster.Malenia(7),
     "fedbuff": cluster.FedBuff(3),
     "fedbuff by weight": cluster.FedBuff(3, by_weight=True),
@@ -36,6 +37,10 @@ METHODS = {
     "concurrency-capped": cluster.ConcurrencyCapped(2.0, 3),
     "fleet": cluster.FLeet(),
     "tail-tau": cluster.TailTau(0.8, window=(2, 8)),
+    "mind the step": cluster.MindTheStep(0.5),
+    "mind the step, capped": cluster.MindTheStep(
+        0.9, staleness=scipy.stats.poisson(4), cap=1.5
+    ),
     "table": cluster.StalenessTable([1.0, 0.8, 0.1]),
     "distance-adaptive": cluster.DistanceAdaptive(0.002),
     "dc-asgd-c": cluster.DelayCompensated(0.3),
@@ -44,6 +49,10 @@ METHODS = {
     "power schedule": cluster.Composed(schedule=cluster.Schedule("power", power=0.6)),
     "log schedule": cluster.Composed(schedule=cluster.Schedule("log")),
     "loglog schedule": cluster.Composed(schedule=cluster.Schedule("loglog")),
+    "in a ball": cluster.Composed(projection=cluster.Ball(0.3, centre=0.4)),
+    "in a box, lazily": cluster.Composed(
+        cluster.Group(2), momentum=0.5, projection=cluster.Box(-0.1, 0.2, lazy=True)
+    ),
     "many rules": cluster.Composed(
         cluster.Group(2, idle=True),
         admission=cluster.Fresh(3), rate=cluster.Inverse(), momentum=0.5, clip=2.0,
@@ -203,6 +212,55 @@ def test_weights_of_tail_tau_have_mean_one():
     assert min(weights) >= 0.0
 
 
+def test_weights_of_mind_the_step_are_those_of_momentum_and_have_mean_one():
+    """For the geometric law in closed form; with a cap the mean must still be one."""
+    for workers, m in ((2, 0.3), (8, 0.5), (8, 0.9)):
+        late, q = np.arange(40), 1.0 - 1.0 / workers
+        rule = cluster.ImplicitMomentum(m, cap=1e9)
+        np.testing.assert_allclose(
+            rule.table(workers)[:40], workers * (1 - m) * (m / q) ** late, rtol=1e-6
+        )
+    poisson = scipy.stats.poisson(7.0)
+    weights = cluster.ImplicitMomentum(0.8, staleness=poisson, cap=2.0).table(8)
+    late = np.arange(len(weights))
+    assert poisson.pmf(late) @ weights == pytest.approx(1.0, abs=1e-9)
+    assert weights.max() == pytest.approx(2.0)
+    inner = weights < 1.999
+    shape = weights[inner] * poisson.pmf(late[inner]) / 0.8 ** late[inner]
+    np.testing.assert_allclose(shape, shape[0], rtol=1e-9)
+
+
+def test_weights_of_mind_the_step_give_its_momentum_in_the_mean():
+    """Independent geometric staleness: mean parameters are those of heavy-ball descent, exactly.
+
+    Master identity, by enumerating the mean recursion: E x_(k+1) - E x_k = m (E x_k - E x_(k-1)) -
+    c (gradient), with staleness counted from a constant past.
+    """
+    n, m, alpha, updates = 4, 0.6, 0.3, 60
+    late = np.arange(updates + 1)
+    p = (1 / n) * (1 - 1 / n) ** late
+    w = cluster.ImplicitMomentum(m, cap=1e9).table(n)[: updates + 1]
+    mean = [1.0]
+    for k in range(updates):
+        past = [mean[max(k - s, 0)] for s in late]
+        rest = 1.0 - p @ w  # what is staler than the table reads the start
+        mean.append(mean[k] - alpha * ((p * w) @ past + rest * mean[0]))
+    x, velocity = 1.0, 1.0  # of a ball that has always met the gradient of the start
+    for k in range(updates):
+        velocity = m * velocity + (1 - m) * x
+        x -= alpha * velocity
+        assert x == pytest.approx(mean[k + 1], abs=1e-9)
+
+
+def test_apsgd_adds_what_k_batch_async_averages():
+    """Binary fractions, so that the division is exact."""
+    both = [
+        simulate(method, EXPONENTIAL, workers=5, alpha=alpha, updates=50, rng=7)
+        for method, alpha in ((cluster.APSGD(4), 1 / 64), (cluster.KBatchAsync(4), 1 / 16))
+    ]
+    np.testing.assert_array_equal(both[0].loss, both[1].loss)
+
+
 def test_one_worker_makes_every_asynchronous_method_plain_sgd():
     """Nothing is ever stale, so weights are 1, corrections vanish and nothing is dropped."""
     plain = simulate(cluster.AsyncSGD(), EXPONENTIAL, workers=1, noise=0.5, updates=50, rng=5)
@@ -232,6 +290,19 @@ BAD = {
     "amplitude": lambda: cluster.TailTau(2.0),
     "window": lambda: cluster.TailTau(window=5),
     "decay": lambda: cluster.DelayCompensated(1.0, decay=1.0),
+    "cap": lambda: cluster.MindTheStep(0.5, cap=0.5),
+    "staleness": lambda: cluster.MindTheStep(0.5, staleness=EXPONENTIAL),
+    "batch": lambda: cluster.APSGD(0),
+    "radius": lambda: cluster.Ball(0.0),
+    "highest": lambda: cluster.Box([0.0, 1.0], [1.0, 1.0]),
+    "summed": lambda: cluster.Composed(summed=True, by_weight=True),
+    "projection": lambda: cluster.Composed(projection=1.0),  # type: ignore[arg-type]
+    "centre": lambda: simulate(
+        cluster.Composed(projection=cluster.Ball(1.0, centre=[0.0, 1.0])),
+        EXPONENTIAL,
+        workers=2,
+        updates=1,
+    ),
     "weights": lambda: cluster.StalenessTable([1.0, -1.0]),
     "momentum": lambda: cluster.Composed(momentum=1.0),
     "waiting": lambda: cluster.Composed(cluster.Fresh(2)),

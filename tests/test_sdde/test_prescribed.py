@@ -42,6 +42,23 @@ def test_each_rule_is_the_recursion_it_states(name, schedule):
     np.testing.assert_array_equal(runs.staleness.counts, expected)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_projection_is_that_of_dual_averaging_or_of_the_point_itself(lazy):
+    """Linear delays in a box, noise-free, written out: lazily, what is left out comes back."""
+    runs = cluster.simulate_staleness(
+        cluster.Quadratic([1.0, 0.5]), cluster.PrescribedStaleness("linear", 0.5),
+        learning_rate=0.7, updates=40, records=41,
+        projection=cluster.Box(-0.1, [0.8, 2.0], lazy=lazy),
+    )  # fmt: skip
+    curvature, low, high = np.array([1.0, 0.5]), -0.1, np.array([0.8, 2.0])
+    x, y = [np.ones(2)], np.ones(2)
+    for k in range(40):
+        y = y - 0.7 * curvature * x[k - k // 2]
+        x.append(np.clip(y, low, high))
+        y = y if lazy else x[-1]
+    np.testing.assert_allclose(runs.loss[0], [0.5 * curvature @ v**2 for v in x], rtol=1e-12)
+
+
 def test_variance_at_fixed_staleness_is_exact():
     """alpha = 0.1, staleness 5: 0.0894405085, from two independent derivations; alarms 1e-6."""
     runs = cluster.simulate_staleness(
