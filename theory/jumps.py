@@ -227,13 +227,14 @@ def jump_cumulants(system: DelaySystem, rate: float, size: Any, *, highest: int 
 def _aligned(system: DelaySystem, instant: Any, delayed: Any) -> list[Floats]:
     """Return one matrix for the present and one for each delay of the system."""
     dim, count = system.dim, len(system.coefficients.laws)
-    terms = list(delayed) if isinstance(delayed, list | tuple) else [delayed] * min(count, 1)
+    terms = list(delayed) if isinstance(delayed, list | tuple) else [delayed]
     if not isinstance(delayed, list | tuple) and not np.any(delayed):
         terms = [0.0] * count
     if len(terms) != count:
         raise checks.fail(
-            "delayed", delayed, f"does not hold one coefficient for each of {count} delays"
-        )
+            "delayed", delayed, f"does not hold one coefficient for each of {count} delays",
+            remedy="Give a list with one for each. A delay of zero is none: use instant= instead.",
+        )  # fmt: skip
     given = [("instant", instant), *((f"delayed[{i}]", term) for i, term in enumerate(terms))]
     result = []
     for name, value in given:

@@ -73,3 +73,9 @@ def test_misuse_is_named():
     with pytest.raises(ArgumentError, match="gives a stationary rate of inf"):
         with_state_dependent_jumps(system, 1.0, delayed=1.5)
     assert np.isinf(jump_cumulants(DelaySystem(1.0, 0.0, 1.0), 1.0, 1.0)).all()
+
+
+def test_a_coefficient_without_a_delay_is_refused():
+    """A delay of zero is no delay; dropping its coefficient in silence would change the answer."""
+    with pytest.raises(ArgumentError, match="use instant="):
+        with_jumps(DelaySystem(0.0, 0.0, 0.0), 5.0, delayed=-0.1)
