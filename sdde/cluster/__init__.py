@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         StaleSynchronous,
         Synchronous,
     )
+    from sdde.cluster.network import Network
     from sdde.cluster.objective import Objective, rosenbrock, strict_saddle
     from sdde.cluster.prescribed import PrescribedStaleness, simulate_staleness
     from sdde.cluster.projections import Ball, Box
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Quadratic": "quadratic",
+    "Network": "network",
     "Objective": "objective",
     "PrescribedStaleness": "prescribed",
     "simulate_staleness": "prescribed",
@@ -144,8 +146,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "System", "SharedLink", "Quadratic", "Softmax", "Objective", "rosenbrock", "strict_saddle",
-    "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
+    "System", "SharedLink", "Quadratic", "Softmax", "Network", "Objective",
+    "rosenbrock", "strict_saddle", "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
     "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "APSGD",
     "Rennala", "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",

@@ -83,6 +83,7 @@ class Plan(NamedTuple):
     by_time: bool
     diagonal: bool  # the objective is a quadratic, whose gradient the loop knows
     log: bool
+    measures: int  # numbers that the loss leaves at the beginning of the scratch
     grid: Floats  # times, or numbers of updates
     k0: int
     k1: int
@@ -93,6 +94,7 @@ class Records(NamedTuple):
 
     at: Floats  # (runs, records): update numbers if recorded by time, else times
     loss: Floats  # (runs, records)
+    measures: Floats  # (runs, records * measures): accuracy and the like
     status: Integers
     end_time: Floats
     updates: Integers
@@ -104,11 +106,14 @@ class Records(NamedTuple):
     stop: NDArray[np.bool_]  # (1,): set by the caller to abandon the rest
 
 
-def empty_records(runs: int, points: int, workers: int, blocks: int) -> Records:
+def empty_records(
+    runs: int, points: int, workers: int, blocks: int, *, measures: int = 0
+) -> Records:
     """Return records that nobody has filled."""
     return Records(
         at=np.full((runs, points), np.nan),
         loss=np.full((runs, points), np.nan),
+        measures=np.full((runs, points * measures), np.nan),
         status=np.zeros(runs, np.int64),
         end_time=np.zeros(runs),
         updates=np.zeros(runs, np.int64),

@@ -6,7 +6,6 @@ address (run, worker, job): whoever asks, and however often, gets the same bits.
 about time, staleness or methods.
 """
 
-import math
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -16,25 +15,23 @@ import numpy as np
 from numba import float64, int64, njit, void
 from numpy.typing import NDArray
 
+from sdde.cluster.network import Network
 from sdde.cluster.objective import Objective
+from sdde.cluster.objective_kinds import measures_of
 from sdde.cluster.quadratic import Quadratic
-from sdde.cluster.softmax import Softmax
 from sdde.engine import storage, streams
 from sdde.engine.fingerprint import Unhashable, fingerprint
 from sdde.errors import CompileError
 
 Floats = NDArray[np.float64]
 
+# A loss may leave further measures of the same parameters at the beginning of its scratch.
 # reads, row of reads, out, numbers, scratch, key (two), run, worker, job
 GRADIENT = void(
     float64[:, ::1], int64, float64[::1], float64[::1], float64[::1],
     int64, int64, int64, int64, int64,
 )  # fmt: skip
 LOSS = float64(float64[::1], float64[::1], float64[::1])  # x, numbers, scratch
-
-_BLAS_SERIAL = 200_000  # multiply-adds below which OpenBLAS stays on one thread
-_HEADER = 7  # numbers of a softmax before its data
-_inline = njit(forceinline=True, error_model="numpy", fastmath=False)
 
 
 class Compiled(NamedTuple):
@@ -46,10 +43,11 @@ class Compiled(NamedTuple):
     scratch: int  # floats that one thread needs
     start: Floats
     loss_interval: int  # updates between two looks at the loss of a run that stops on it
-    diagonal: bool  # a quadratic, whose gradient the loop knows
+    diagonal: bool = False  # a quadratic, whose gradient the loop knows
+    measures: tuple[str, ...] = ()  # what the loss leaves at the beginning of the scratch
 
 
-def compiled(objective: Quadratic | Softmax | Objective) -> Compiled:
+def compiled(objective: Any) -> Compiled:
     """Return an objective's functions and numbers.
 
     The loss of a quadratic costs as little as its gradient, so a run that stops on its loss looks
@@ -64,23 +62,27 @@ def compiled(objective: Quadratic | Softmax | Objective) -> Compiled:
         numbers = np.concatenate([header, objective.noise])
         functions = _users(objective.gradient_function, objective.loss_function, objective.samples)
         start = np.array(objective.start)
-        return Compiled(*functions, numbers, 0, start, 100 if objective.samples else 1, False)
-    samples, features = objective.inputs.shape
-    classes = objective.classes
-    chunk = int(np.clip(_BLAS_SERIAL // (features * classes), 1, 64))
-    header = [
-        samples, features, classes, objective.batch, chunk, objective.regularisation,
-        objective.optimum()[1],
-    ]  # fmt: skip
-    numbers = np.concatenate([header, objective.inputs.ravel(), objective.labels.astype(float)])
-    scratch = chunk * (features + classes + 1) + features * classes
-    functions = _function(_softmax_gradient, GRADIENT), _function(_softmax_loss, LOSS)
-    return Compiled(*functions, numbers, scratch, np.array(objective.start), 100, diagonal=False)
+        return Compiled(*functions, numbers, 0, start, 100 if objective.samples else 1)
+    from sdde.cluster import data_gradients as data
+
+    if isinstance(objective, Network):
+        numbers, scratch = data.network_numbers(objective)
+        pair = data.network_gradient, data.network_loss
+    else:
+        numbers, scratch = data.softmax_numbers(objective)
+        pair = data.softmax_gradient, data.softmax_loss
+    functions = (
+        _function(pair[0], GRADIENT, data.SOURCE), _function(pair[1], LOSS, data.SOURCE),
+    )  # fmt: skip
+    return Compiled(
+        *functions, numbers, scratch, np.array(objective.start), 100,
+        measures=measures_of(objective),
+    )  # fmt: skip
 
 
 @cache
-def _function(function: FunctionType, signature: Any) -> Any:
-    source = Path(__file__).read_bytes()
+def _function(function: FunctionType, signature: Any, source: bytes = b"") -> Any:
+    source = source or Path(__file__).read_bytes()
     key = storage.key_of(source, function.__name__.encode())
     return storage.compiled(function, signature, key)
 
@@ -180,79 +182,3 @@ def diagonal_loss(x, numbers, scratch):
     for i in range(x.shape[0]):
         total += numbers[i] * x[i] * x[i]
     return 0.5 * total
-
-
-@_inline
-def _shares(logits, count):
-    """Turn logits into probabilities in place; return the sum of their log-normalisers."""
-    classes = logits.shape[1]
-    total = 0.0
-    for s in range(count):
-        top = logits[s, 0]
-        for c in range(1, classes):
-            top = max(top, logits[s, c])
-        mass = 0.0
-        for c in range(classes):
-            logits[s, c] = math.exp(logits[s, c] - top)
-            mass += logits[s, c]
-        for c in range(classes):
-            logits[s, c] /= mass
-        total += top + math.log(mass)
-    return total
-
-
-def _softmax_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):
-    samples, features, classes = int(numbers[0]), int(numbers[1]), int(numbers[2])
-    batch, chunk = int(numbers[3]), int(numbers[4])
-    inputs = numbers[_HEADER : _HEADER + samples * features].reshape((samples, features))
-    labels = numbers[_HEADER + samples * features :]
-    drawn = scratch[: chunk * features].reshape((chunk, features))
-    used = chunk * features
-    probabilities = scratch[used : used + chunk * classes].reshape((chunk, classes))
-    used += chunk * classes
-    target = scratch[used : used + chunk]
-    slope = scratch[used + chunk : used + chunk + features * classes].reshape((features, classes))
-    weights = reads[row].reshape((features, classes))
-    for i in range(reads.shape[1]):
-        out[i] = numbers[5] * reads[row, i]
-    share = 1.0 / batch
-    for start in range(0, batch, chunk):
-        count = min(chunk, batch - start)
-        for s in range(count):
-            u = streams.uniform(k0, k1, run, job * batch + start + s, worker, streams.SAMPLING)
-            sample = int(u * samples)
-            target[s] = labels[sample]
-            for f in range(features):
-                drawn[s, f] = inputs[sample, f]
-        logits = probabilities[:count]
-        np.dot(drawn[:count], weights, logits)
-        _shares(logits, count)
-        for s in range(count):
-            logits[s, int(target[s])] -= 1.0
-        np.dot(drawn[:count].T, logits, slope)
-        i = 0
-        for f in range(features):
-            for c in range(classes):
-                out[i] += share * slope[f, c]
-                i += 1
-
-
-def _softmax_loss(x, numbers, scratch):
-    samples, features, classes = int(numbers[0]), int(numbers[1]), int(numbers[2])
-    chunk = int(numbers[4])
-    inputs = numbers[_HEADER : _HEADER + samples * features].reshape((samples, features))
-    labels = numbers[_HEADER + samples * features :]
-    probabilities = scratch[: chunk * classes].reshape((chunk, classes))
-    weights = x.reshape((features, classes))
-    total = 0.0
-    for start in range(0, samples, chunk):
-        count = min(chunk, samples - start)
-        logits = probabilities[:count]
-        np.dot(inputs[start : start + count], weights, logits)
-        for s in range(count):
-            total -= logits[s, int(labels[start + s])]
-        total += _shares(logits, count)
-    square = 0.0
-    for i in range(x.shape[0]):
-        square += x[i] * x[i]
-    return total / samples + 0.5 * numbers[5] * square - numbers[6]

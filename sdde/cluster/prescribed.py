@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.cluster.encoding import rules_of
-from sdde.cluster.objective import Objective
+from sdde.cluster.objective_kinds import check_objective, check_owners
 from sdde.cluster.projections import Projection
-from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.rules import Composed
 from sdde.cluster.runs import STATUS, Runs, Staleness
-from sdde.cluster.softmax import Softmax
 from sdde.cluster.weights import Schedule, whole_law
 from sdde.equation.laws import as_law
 
@@ -68,7 +66,7 @@ class PrescribedStaleness:
 
 
 def simulate_staleness(
-    objective: Quadratic | Softmax | Objective,
+    objective: Any,
     staleness: PrescribedStaleness,
     *,
     learning_rate: float,
@@ -86,7 +84,7 @@ def simulate_staleness(
 
     Parameters
     ----------
-    objective : Quadratic, Softmax or Objective
+    objective : Quadratic, Softmax, Network or Objective
         What is minimised.
     staleness : PrescribedStaleness
         The rule or law of :math:`\tau_k`.
@@ -126,8 +124,8 @@ def simulate_staleness(
     >>> bool(runs.loss[0, -1] < 1e-6)
     True
     """
-    if not isinstance(objective, Quadratic | Softmax | Objective):
-        raise checks.fail("objective", objective, "is not an objective", remedy="Quadratic(1.0)")
+    check_objective(objective)
+    check_owners(objective, 1)
     if not isinstance(staleness, PrescribedStaleness):
         raise checks.fail(
             "staleness", staleness, "is not a prescribed staleness",

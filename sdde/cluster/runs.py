@@ -129,6 +129,10 @@ class Runs:
         Time each worker spent waiting.
     log : array (gradients, 7)
         What `trace` reads; empty unless the runs were traced.
+    measures : dict of str to array (runs, records)
+        What the objective records beside the loss: ``"accuracy"`` (share of the training rows that
+        are classified rightly), and where rows are kept for testing ``"test_loss"`` (without
+        penalty) and ``"test_accuracy"``; ``nan`` after a run has ended or diverged.
     """
 
     objective: Any
@@ -150,6 +154,7 @@ class Runs:
     cancelled: Integers
     idle_time: Floats
     log: Floats = field(repr=False)
+    measures: dict[str, Floats] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         kinds, counts = np.unique(self.status, return_counts=True)
@@ -158,6 +163,26 @@ class Runs:
             f"Runs({len(self.loss)} runs of {self.method!r}, {self.workers} workers, "
             f"learning_rate={self.learning_rate:g}: {ended})"
         )
+
+    @property
+    def accuracy(self) -> Floats:
+        """Share of the training rows classified rightly at the records, (runs, records)."""
+        return self._measure("accuracy")
+
+    @property
+    def test_error(self) -> Floats:
+        """Share of the test rows classified wrongly at the records, (runs, records)."""
+        return 1.0 - self._measure("test_accuracy")
+
+    def _measure(self, name: str) -> Floats:
+        if name not in self.measures:
+            known = ", ".join(["loss", *self.measures])
+            raise checks.fail(
+                "runs", name, "was not recorded", why=f"Recorded: {known}.",
+                remedy="Objectives that classify record accuracy, and test results if they hold "
+                "test rows: Network.digits(test=0.25).",
+            )  # fmt: skip
+        return self.measures[name]
 
     def loss_at(self, times: ArrayLike) -> Floats:
         """Return the loss of each run at given times, as last recorded by then.

@@ -74,6 +74,7 @@ def run_block(
     link, served = machines.link, machines.update >= 0
     k0, k1, grid, by_time = plan.k0, plan.k1, plan.grid, plan.by_time
     at, losses, applied = records.at, records.loss, records.applied
+    measured, measures = records.measures, plan.measures
     discarded, cancelled, idle = records.discarded, records.cancelled, records.idle
     progress, stop = records.progress, records.stop
     admission, rate = rules.admission, rules.rate
@@ -129,6 +130,8 @@ def run_block(
         if not by_time:
             at[run, 0] = 0.0
             losses[run, 0] = value
+            for i in range(measures):
+                measured[run, i] = scratch[i]
             cursor = 1
         if value <= plan.until_loss:
             status = REACHED
@@ -163,6 +166,8 @@ def run_block(
                 while cursor < points and grid[cursor] < now:
                     at[run, cursor] = version
                     losses[run, cursor] = loss(x, numbers, scratch)
+                    for i in range(measures):
+                        measured[run, cursor * measures + i] = scratch[i]
                     cursor += 1
             if now > plan.time:
                 end = plan.time
@@ -361,7 +366,11 @@ def run_block(
                         status = REACHED
                     if not by_time and cursor < points and grid[cursor] == version:
                         at[run, cursor] = now
-                        losses[run, cursor] = loss(x, numbers, scratch) if sound else math.inf
+                        losses[run, cursor] = math.inf
+                        if sound:
+                            losses[run, cursor] = loss(x, numbers, scratch)
+                            for i in range(measures):
+                                measured[run, cursor * measures + i] = scratch[i]
                         cursor += 1
                     if version & _PULSE == 0:
                         if stop[0]:
@@ -380,6 +389,8 @@ def run_block(
                 losses[run, cursor] = math.inf
                 if status != DIVERGED:
                     losses[run, cursor] = loss(x, numbers, scratch)
+                    for i in range(measures):
+                        measured[run, cursor * measures + i] = scratch[i]
                 cursor += 1
         records.status[run] = status
         records.end_time[run] = end
@@ -414,7 +425,7 @@ def event_loop() -> Any:
     return storage.compiled(run_block, signature, storage.key_of(*sources))
 
 
-_TABLES = {"at", "loss", "applied", "discarded", "cancelled", "idle"}  # of two axes
+_TABLES = {"at", "loss", "measures", "applied", "discarded", "cancelled", "idle"}  # of two axes
 
 
 def _type_of(kind: Any) -> Any:

@@ -26,10 +26,8 @@ from sdde.cluster.encoding import (
     machines_of,
     rules_of,
 )
-from sdde.cluster.objective import Objective
-from sdde.cluster.quadratic import Quadratic
+from sdde.cluster.objective_kinds import check_objective, check_owners, measures_of
 from sdde.cluster.runs import STATUS, Runs, Staleness
-from sdde.cluster.softmax import Softmax
 from sdde.cluster.system import System
 
 Floats = NDArray[np.float64]
@@ -40,7 +38,7 @@ _POLL = 0.1  # seconds between two looks at the progress of the threads
 
 
 def simulate(
-    objective: Quadratic | Softmax | Objective,
+    objective: Any,
     method: Any,
     system: System,
     *,
@@ -65,7 +63,7 @@ def simulate(
 
     Parameters
     ----------
-    objective : Quadratic, Softmax or Objective
+    objective : Quadratic, Softmax, Network or Objective
         What is minimised.
     method : method
         How gradients become updates: `AsyncSGD`, `KSync`, ... or `Composed` of rules.
@@ -137,19 +135,14 @@ def simulate(
     >>> abs(runs.staleness.mean - 7) < 0.1
     True
     """
-    if not isinstance(objective, Quadratic | Softmax | Objective):
-        raise checks.fail(
-            "objective",
-            objective,
-            "is not an objective",
-            remedy="For example Quadratic([1.0, 10.0]).",
-        )
+    check_objective(objective)
     if not isinstance(getattr(method, "composed", None), rule.Composed):
         raise checks.fail("method", method, "is not a method", remedy="For example AsyncSGD().")
     if not isinstance(system, System):
         raise checks.fail("system", system, "is not a System", remedy="For example System(1.0).")
     rate = checks.positive("learning_rate", learning_rate, example=0.05)
     count = system.worker_count(workers)
+    check_owners(objective, count)
     number = checks.integer("runs", runs, lowest=1)
     points = checks.integer("records", records, lowest=2)
     checks.flag("trace", trace)
@@ -188,12 +181,16 @@ def simulate(
         when, numbers = table.at, grid
     else:  # after its end a run makes no more updates
         when, numbers = grid, np.where(np.isnan(table.at), table.updates[:, None], table.at)
+    names = measures_of(objective)
     return Runs(
         objective=objective, method=method, system=system, workers=count, learning_rate=rate,
         start=start, seed=seed, t=when, updates_at=numbers.astype(np.int64),
         loss=table.loss, status=STATUS[table.status], end_time=table.end_time,
         updates=table.updates, staleness=Staleness(histogram), worker_counts=table.applied,
         discarded=table.discarded, cancelled=table.cancelled, idle_time=table.idle, log=log,
+        measures={
+            name: table.measures[:, i :: len(names)] for i, name in enumerate(names)
+        },
     )  # fmt: skip
 
 
@@ -230,12 +227,15 @@ class _Job:
             time=math.inf if self.time is None else self.time,
             until_loss=-math.inf if self.until_loss is None else self.until_loss,
             loss_interval=target.loss_interval, by_time=self.time is not None,
-            diagonal=target.diagonal, log=self.trace,
+            diagonal=target.diagonal, log=self.trace, measures=len(target.measures),
             grid=grid, k0=key[0], k1=key[1],
         )  # fmt: skip
         blocks = min(self.runs, 8 * self.threads)
         edges = np.linspace(0, self.runs, blocks + 1).astype(int)
-        records = empty_records(self.runs, grid.size, len(self.machines.compute), blocks)
+        records = empty_records(
+            self.runs, grid.size, len(self.machines.compute), blocks,
+            measures=len(target.measures),
+        )  # fmt: skip
 
         def work(block: int) -> tuple[NDArray[np.int64], Floats]:
             # Room for staleness and log is guessed; a block that needs more is run again, the same.

@@ -7,6 +7,7 @@ Everything here is plain NumPy; the event loop has its own compiled gradient. No
 about workers or time.
 """
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
 from sdde.cluster.quadratic import Quadratic
+from sdde.cluster.samples import Samples, digits, samples_of, starting_point
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +50,15 @@ class Softmax:
         Number of classes; the largest label plus one if not given.
     start : float or array (features * classes,)
         Parameters before the first update.
+    test : tuple (inputs, labels), optional
+        Rows for the test loss and the test error, with the same features.
+
+    Attributes
+    ----------
+    samples : Samples
+        The data; also as `inputs`, `labels` and `classes`.
+    regularisation, batch, start
+        The arguments.
 
     Raises
     ------
@@ -69,11 +80,9 @@ class Softmax:
     1.0
     """
 
-    inputs: Floats
-    labels: NDArray[np.int64]
+    samples: Samples
     regularisation: float
     batch: int
-    classes: int
     start: Floats
 
     def __init__(
@@ -85,33 +94,14 @@ class Softmax:
         batch: int = 16,
         classes: int | None = None,
         start: float | ArrayLike = 0.0,
+        test: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
-        data = np.ascontiguousarray(checks.array("inputs", inputs, ndim=2))
-        if data.size == 0:
-            raise checks.fail("inputs", inputs, "is empty")
-        known = _labels(labels, len(data), classes)
-        count = int(known.max()) + 1 if classes is None else int(classes)
-        if count < 2:
-            raise checks.fail("classes", count, "is below 2", remedy="For example classes = 2.")
-        first = np.zeros(data.shape[1] * count)
-        if np.ndim(start) == 0:
-            first += checks.number("start", start, example=0.0)
-        else:
-            first = checks.vector("start", start)
-            if first.size != data.shape[1] * count:
-                raise checks.fail(
-                    "start",
-                    start,
-                    f"has {first.size} values for {data.shape[1] * count} parameters",
-                )
-        for array in (data, known, first):
-            array.setflags(write=False)
+        data = samples_of(inputs, labels, classes, test)
+        first = starting_point(start, data.inputs.shape[1] * data.classes)
         for name, value in (
-            ("inputs", data),
-            ("labels", known),
+            ("samples", data),
             ("regularisation", checks.positive("regularisation", regularisation, example=1e-3)),
             ("batch", checks.integer("batch", batch, lowest=1)),
-            ("classes", count),
             ("start", first),
         ):
             object.__setattr__(self, name, value)
@@ -124,7 +114,9 @@ class Softmax:
         )
 
     @staticmethod
-    def digits(*, regularisation: float = 1e-3, batch: int = 16) -> "Softmax":
+    def digits(
+        *, regularisation: float = 1e-3, batch: int = 16, test: float = 0.0, rng: Any = 0
+    ) -> "Softmax":
         """Return the regression on scikit-learn's packaged handwritten digits.
 
         1797 images of 8 by 8 pixels scaled to [0, 1], and a column of ones: 65 features, 10
@@ -136,6 +128,10 @@ class Softmax:
             Penalty > 0.
         batch : int
             Samples in one stochastic gradient.
+        test : float
+            Share of the images kept for testing, in [0, 1).
+        rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
+            Chooses them.
 
         Returns
         -------
@@ -146,15 +142,64 @@ class Softmax:
         sdde.ArgumentError
             If scikit-learn is not installed, or a number is out of its range.
         """
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError:
-            raise checks.fail(
-                "digits", "scikit-learn", "is not installed", remedy="pip install 'sdde[ml]'"
-            ) from None
-        images: Any = load_digits()
-        pixels = np.hstack([images.data / 16.0, np.ones((len(images.data), 1))])
-        return Softmax(pixels, images.target, regularisation=regularisation, batch=batch)
+        inputs, labels, kept = digits(test, rng, ones=True)
+        return Softmax(
+            inputs, labels, regularisation=regularisation, batch=batch, classes=10, test=kept
+        )
+
+    @property
+    def inputs(self) -> Floats:
+        """Rows for training, (samples, features)."""
+        return self.samples.inputs
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each row."""
+        return self.samples.labels
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.samples.classes
+
+    def split(self, workers: int, *, alpha: float | None = None, rng: Any = 0) -> "Softmax":
+        """Return the same regression with the rows shared out among workers.
+
+        Each worker then draws its mini-batches from its own rows, of which all have equally many
+        (to one). The loss stays that over all rows.
+
+        Parameters
+        ----------
+        workers : int
+            Number of workers, at most as many as rows.
+        alpha : float, optional
+            None deals the rows at random. A number > 0 lets the data differ: the classes of each
+            worker are mixed by its own draw from a Dirichlet law with parameter `alpha` for each
+            class (times its share of the rows, over the mean share); 100 is nearly even, with 0.1
+            most rows of a worker come from two or three classes. Rows are handed out in turns,
+            and a class that has run out is replaced by the others.
+        rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
+            Deals.
+
+        Returns
+        -------
+        Softmax
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If `workers` or `alpha` is out of range.
+
+        Examples
+        --------
+        >>> rows, labels = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+        >>> pair = Softmax(rows, labels).split(2, alpha=1e-3, rng=2)
+        >>> [pair.labels[pair.samples.rows_of(w)].tolist() for w in range(2)]
+        [[1, 1], [0, 0]]
+        """
+        result = copy.copy(self)
+        object.__setattr__(result, "samples", self.samples.shared_out(workers, alpha, rng))
+        return result
 
     @property
     def dim(self) -> int:
@@ -246,6 +291,16 @@ class Softmax:
         guess = np.argmax(self.inputs @ self._weights(x), axis=1)
         return float(np.mean(guess == self.labels))
 
+    def test_loss(self, x: ArrayLike) -> float:
+        """Return the mean cross-entropy over the test rows, without penalty."""
+        _, logs = self._probabilities(self._weights(x), self.samples.test_inputs)
+        return float(-logs[np.arange(len(logs)), self.samples.test_labels].mean())
+
+    def test_accuracy(self, x: ArrayLike) -> float:
+        """Return the share of the test rows whose most probable class is their label."""
+        guess = np.argmax(self.samples.test_inputs @ self._weights(x), axis=1)
+        return float(np.mean(guess == self.samples.test_labels))
+
     def quadratic(self, at: ArrayLike | None = None) -> Quadratic:
         """Return the quadratic that this loss is near its optimum, in the eigenvectors of its
         curvature.
@@ -270,21 +325,3 @@ class Softmax:
             noise=np.sqrt(np.maximum(variances, 0.0)),
             start=vectors.T @ (self.start - best),
         )
-
-
-def _labels(labels: ArrayLike, samples: int, classes: int | None) -> NDArray[np.int64]:
-    raw = np.asarray(labels)
-    if raw.ndim != 1 or raw.dtype.kind not in "iu":
-        raise checks.fail(
-            "labels",
-            labels,
-            "is not a list of whole numbers",
-            remedy="For example labels = [0, 1, 1].",
-        )
-    if len(raw) != samples:
-        raise checks.fail("labels", labels, f"has {len(raw)} entries for {samples} rows of inputs")
-    if raw.min() < 0:
-        raise checks.fail("labels", labels, "holds a negative class", why="Classes count from 0.")
-    if classes is not None and raw.max() >= checks.integer("classes", classes, lowest=2):
-        raise checks.fail("classes", classes, f"is too few for the label {raw.max()}")
-    return raw.astype(np.int64)
