@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
 from sdde.cluster.samples import Samples, digits, samples_of, starting_point
+from sdde.engine.seeds import seed_of
 
 Floats = NDArray[np.float64]
 
@@ -167,8 +168,6 @@ class Network:
         sdde.ArgumentError
             If scikit-learn is not installed, or a number is out of its range.
         """
-        from sdde.engine.streams import seed_of
-
         seed = seed_of(rng)
         inputs, labels, kept = digits(test, seed, ones=False)
         return Network(
@@ -284,7 +283,6 @@ def _dim(widths: tuple[int, ...]) -> int:
 
 
 def _random_weights(widths: tuple[int, ...], activation: str, rng: Any) -> Floats:
-    from sdde.engine.streams import seed_of
 
     generator = np.random.default_rng(seed_of(rng))
     parts = []

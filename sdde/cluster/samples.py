@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
+from sdde.engine.seeds import seed_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -50,8 +51,6 @@ class Samples:
 
     def shared_out(self, workers: int, alpha: float | None, rng: Any) -> "Samples":
         """Return the same rows, shared out among workers: see `Softmax.split`."""
-        from sdde.engine.streams import seed_of
-
         count = checks.integer("workers", workers, lowest=1, highest=len(self.inputs))
         generator = np.random.default_rng(seed_of(rng))
         if alpha is None:
@@ -155,7 +154,6 @@ def digits(test: float, rng: Any, *, ones: bool) -> tuple[Floats, Integers, Any]
         raise checks.fail(
             "digits", "scikit-learn", "is not installed", remedy="pip install 'sdde[ml]'"
         ) from None
-    from sdde.engine.streams import seed_of
 
     images: Any = load_digits()
     pixels = images.data / 16.0
