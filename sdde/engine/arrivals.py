@@ -6,7 +6,8 @@ the state is read on the straight line to where drift and noise lead, plus what 
 so far. Nothing here compiles.
 """
 
-from sdde.engine.template import NO_DELAYS_DRAWN, ChunkWriter, JumpLayout, Text
+from sdde.engine.layout import NO_DELAYS_DRAWN, JumpLayout, Text
+from sdde.engine.template import ChunkWriter
 
 _LAWS = 64  # channels of random numbers kept for the laws of one jump
 

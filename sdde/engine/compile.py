@@ -25,8 +25,9 @@ from sdde.engine.kernels import driver, elementary, increments, trigonometric
 from sdde.engine.kernels.quantile import quantile
 from sdde.engine.kernels.reading import state_at
 from sdde.engine.kernels.widening import use_widest_vectors
+from sdde.engine.layout import NO_DELAYS_DRAWN, JumpLayout, Layout, Parameter
 from sdde.engine.methods import Method
-from sdde.engine.template import NO_DELAYS_DRAWN, JumpLayout, Layout, Parameter, chunk_source
+from sdde.engine.template import chunk_source
 from sdde.engine.tracing.operations import OPERATIONS
 from sdde.equation.problem import Problem
 from sdde.errors import CompileError

@@ -1,14 +1,16 @@
-"""Methods: one time step as an expression, and what is known about it.
+"""Methods: schemes by name, and what is known about each.
 
-A method is text that the chunk writer puts into the loop over paths, together with the orders it
-reaches for each class of noise. Nothing here loops or compiles.
+A method is a scheme, which writes one time step, together with the orders it reaches for each class
+of noise. Nothing here loops or compiles.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from sdde import checks
+from sdde.engine.schemes import explicit
+from sdde.engine.schemes.steps import Step
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -19,11 +21,8 @@ class Method:
     ----------
     name : str
         What users type.
-    step : str
-        The new value of one component, with fields ``x`` (the value), ``drift``, ``noise``
-        (diffusion times Wiener increment).
-    plain_step : str
-        The same without noise.
+    write : callable
+        Writes a step.
     strong_order : mapping
         Order of the mean-square error of paths for each class of noise: ``"additive"`` and
         ``"multiplicative"`` (the coefficient depends on the state).
@@ -32,17 +31,14 @@ class Method:
     """
 
     name: str
-    step: str
-    plain_step: str
+    write: Callable[[Step], None]
     strong_order: Mapping[str, float]
     weak_order: float
 
 
-# The sum in brackets leaves one addition on the chain from one state to the next.
 EULER_MARUYAMA = Method(
     name="euler-maruyama",
-    step="{x} + ({drift} * dt + {noise})",
-    plain_step="{x} + {drift} * dt",
+    write=explicit.euler_maruyama,
     strong_order=MappingProxyType({"additive": 1.0, "multiplicative": 0.5}),
     weak_order=1.0,
 )
