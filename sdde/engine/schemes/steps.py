@@ -3,7 +3,8 @@
 A scheme asks for the drift, the noise (diffusion times Wiener increments) and the states, at the
 start of the step or at a predicted end, combines the texts, and says what the new state is. In
 `LaneStep` there is a text for each component, inside the loop over paths. In `ArrayStep` functions
-are called for many paths at once, and one text, in `i` and `l`, stands for all components and paths.
+are called for many paths at once, and one text, in `i` and `l`, stands for all components and
+paths.
 """
 
 from collections.abc import Sequence
