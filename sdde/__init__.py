@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from sdde.equation.jumps import Jump
     from sdde.equation.problem import Problem
     from sdde.solving.brownian import Brownian
+    from sdde.solving.levels import Level, Multilevel, multilevel
     from sdde.solving.moments import Moments
+    from sdde.solving.orders import Convergence, MeasuredOrder, convergence
     from sdde.solving.solution import Solution
     from sdde.solving.solve import solve
     from sdde.theory import compare
@@ -26,6 +28,12 @@ _HOMES = {
     "cache_info": "sdde.engine.storage",
     "clear_cache": "sdde.engine.storage",
     "Jump": "sdde.equation.jumps",
+    "Convergence": "sdde.solving.orders",
+    "MeasuredOrder": "sdde.solving.orders",
+    "convergence": "sdde.solving.orders",
+    "Level": "sdde.solving.levels",
+    "Multilevel": "sdde.solving.levels",
+    "multilevel": "sdde.solving.levels",
     "Moments": "sdde.solving.moments",
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
@@ -36,6 +44,7 @@ _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
     "Problem", "Jump", "solve", "Solution", "Moments", "Brownian",
+    "convergence", "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",
 ]  # fmt: skip

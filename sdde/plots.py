@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sdde.cluster.trace_log import Trace
+    from sdde.solving.orders import Convergence
     from sdde.solving.solution import Solution
 
 _FAN = 30  # paths drawn; more make a blot
@@ -68,6 +69,65 @@ def plot_solution(solution: "Solution", ax: "Axes | None" = None) -> "Axes":
     if 1 < states.shape[2] <= 10 or solution.paths > 1:
         axes.legend(loc="best", frameon=False)
     return axes
+
+
+def plot_convergence(convergence: "Convergence", ax: "Axes | None" = None) -> "Axes":
+    """Draw strong and weak errors against the time step, with lines of order 1/2, 1 and 2.
+
+    Parameters
+    ----------
+    convergence : Convergence
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = _axes(ax)
+    dts = convergence.dts
+    for k, order in enumerate(convergence.orders):
+        both = (
+            (
+                "strong",
+                "o-",
+                order.strong,
+                convergence.strong_errors,
+                convergence.strong_deviations,
+            ),
+            ("weak", "s--", order.weak, convergence.weak_errors, convergence.weak_deviations),
+        )
+        for kind, style, slope, errors, deviations in both:
+            size = np.abs(errors[k])
+            if not np.any(size > 0.0):
+                continue
+            label = f"{order.method}, {kind}" + ("" if math.isnan(slope) else f": {slope:.2f}")
+            low = np.minimum(2.0 * deviations[k], 0.9 * size)  # stays visible on a log scale
+            axes.errorbar(
+                dts, size, yerr=[low, 2.0 * deviations[k]], fmt=style, color=f"C{k}",
+                markersize=4, linewidth=1.0, capsize=2, label=label,
+                markerfacecolor="white" if kind == "weak" else None,
+            )  # fmt: skip
+    _draw_slopes(axes, dts, convergence)
+    axes.set(xscale="log", yscale="log", xlabel="dt", ylabel="error at the end")
+    axes.legend(loc="best", frameon=False, fontsize="small")
+    return axes
+
+
+def _draw_slopes(axes: "Axes", dts: Any, convergence: "Convergence") -> None:
+    """Draw reference lines through the largest error at the coarsest time step."""
+    errors = np.abs(np.concatenate([convergence.strong_errors, convergence.weak_errors]))
+    errors = errors[np.isfinite(errors) & (errors > 0.0)]
+    if errors.size == 0:
+        return
+    top = 2.0 * errors.max()
+    for order, style in ((0.5, ":"), (1.0, "-."), (2.0, "--")):
+        line = top * (dts / dts[0]) ** order
+        axes.plot(dts, line, "0.6", linestyle=style, linewidth=0.8)
+        axes.annotate(
+            f"{order:g}", (dts[-1], line[-1]), color="0.4", fontsize="small",
+            xytext=(-4, 0), textcoords="offset points", ha="right", va="center",
+        )  # fmt: skip
 
 
 def plot_comparison(comparison: Any) -> Any:
