@@ -14,21 +14,34 @@ events of its instant.
 import math
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
-import numpy as np
 from numba import float64, int64, njit, types
 
 from sdde.cluster import encoding as code
-from sdde.cluster.encoding import Floats, Integers, Machines, Plan, Records, Rules
+from sdde.cluster.encoding import Machines, Plan, Records, Rules, rules_of
 from sdde.cluster.gradients import GRADIENT, LOSS, diagonal_gradient
+from sdde.cluster.plain_loop import run_plain
+from sdde.cluster.recording import (
+    DONE,
+    STALLED,
+    bound_of,
+    close_run,
+    open_run,
+    status_of,
+    write_before,
+    write_update,
+)
+from sdde.cluster.rules import Composed
 from sdde.cluster.timing import (
+    AHEAD,
     chance,
     clear,
     draw,
     enter,
-    job_time,
     residual_time,
+    times_ahead,
     transfer_end,
 )
 from sdde.cluster.weighing import (
@@ -43,10 +56,9 @@ from sdde.cluster.weighing import (
     tail_weight,
     weight_of,
 )
+from sdde.cluster.workspace import Workspace, type_of
 from sdde.engine import storage, streams
 
-DONE, REACHED, DIVERGED, STALLED = 0, 1, 2, 3
-LARGEST = 1e12  # a run whose parameters pass this times the start (at least 1) has diverged
 PATIENCE = 10_000  # gradients per worker dropped in a row before a run counts as stalled
 
 # What a worker does; from QUEUED on it is idle.
@@ -60,7 +72,8 @@ _diagonal_gradient = njit(**_options)(diagonal_gradient)
 
 
 def run_block(
-    gradient, loss, numbers, scratch, start, machines, rules, plan, records, histogram, log, block
+    gradient, loss, numbers, scratch, start, machines, rules, plan, records, work, histogram, log,
+    block,
 ):  # fmt: skip
     """Simulate the runs of a block; count each staleness; return the length of the log.
 
@@ -68,40 +81,23 @@ def run_block(
     run, worker, read time, time at the server, version read, version made, whether it was dropped;
     what is beyond its end is lost. The last entry of the histogram counts that staleness and more.
     """
-    # numba counts references: arrays are taken out of the tuples once, and no array is assigned in
-    # the loop; both would cost more than an event.
     tables, compute, communication = machines.tables, machines.compute, machines.communication
     link, served = machines.link, machines.update >= 0
     k0, k1, grid, by_time = plan.k0, plan.k1, plan.grid, plan.by_time
-    at, losses, applied = records.at, records.loss, records.applied
-    measured, measures = records.measures, plan.measures
-    discarded, cancelled, idle = records.discarded, records.cancelled, records.idle
-    progress, stop = records.progress, records.stop
+    applied, discarded, cancelled = records.applied, records.discarded, records.cancelled
+    idle = records.idle
+    key, owner, x, step, total = work.key, work.owner, work.x, work.step, work.total
+    velocity, behind, reads, sums = work.velocity, work.behind, work.reads, work.sums
+    squares, tail, free, times = work.squares, work.tail, work.free, work.times
+    read_time, paused, versions, jobs = work.read_time, work.paused, work.versions, work.jobs
+    activity, members, queue, ready = work.activity, work.members, work.queue, work.ready
     admission, rate = rules.admission, rules.rate
     giving_up = rules.stop and admission == code.YOUNG
     overtaken = rules.stop and admission == code.FRESH
-
     workers, dim, points = compute.shape[0], start.shape[0], grid.shape[0]
     diagonal = plan.diagonal
-    leaves = 1
-    while leaves < workers + (1 if served else 0):
-        leaves *= 2
-    key, owner = np.empty(2 * leaves), np.empty(2 * leaves, np.int64)
-    x, step, total = np.empty(dim), np.empty(dim), np.empty(dim)
-    velocity, behind = np.empty(dim), np.empty(dim)
-    reads = np.empty((workers, dim))
-    sums = np.empty((workers if rules.balanced else 0, dim))
-    squares = np.empty((workers if rules.decay >= 0.0 else 0, dim))
-    tail = np.empty(rules.table.shape[0])
-    free = np.empty(machines.capacity)
-    spare, read_time, paused = np.empty(workers), np.empty(workers), np.empty(workers)
-    versions, jobs = np.empty(workers, np.int64), np.empty(workers, np.int64)
-    activity, members = np.empty(workers, np.int64), np.empty(workers, np.int64)
-    queue, ready = np.empty(workers, np.int64), np.empty(workers, np.int64)
     logged = 0
-    limit = LARGEST
-    for i in range(dim):
-        limit = max(limit, LARGEST * abs(start[i]))
+    limit = bound_of(start)
 
     for run in range(block[0], block[1]):
         clear(key, owner)
@@ -112,29 +108,16 @@ def run_block(
             x[i] = start[i]
             velocity[i] = 0.0
             behind[i] = start[i]
-        sums[:] = 0.0
-        squares[:] = 0.0
-        tail[:] = 0.0
-        free[:] = 0.0
-        members[:] = 0
-        jobs[:] = -1
-        activity[:] = COMPUTING
+        for array in (tail, free, sums.reshape(sums.size), squares.reshape(squares.size)):
+            array[:] = 0.0
         for w in range(workers):
-            ready[w] = w
+            ready[w], members[w], jobs[w], activity[w] = w, 0, -1, COMPUTING
         beginning = workers  # how many of `ready` begin now
-        now, end, status = 0.0, 0.0, DONE
+        now, end = 0.0, 0.0
         version, taken, collected, refused = 0, 0, 0, 0
         weights = 0.0
-        cursor, head, waiting, serving = 0, 0, 0, -1
-        value = loss(x, numbers, scratch)
-        if not by_time:
-            at[run, 0] = 0.0
-            losses[run, 0] = value
-            for i in range(measures):
-                measured[run, i] = scratch[i]
-            cursor = 1
-        if value <= plan.until_loss:
-            status = REACHED
+        head, waiting, serving = 0, 0, -1
+        cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
 
         while True:
             for j in range(beginning):
@@ -147,7 +130,12 @@ def run_block(
                 read_time[w] = now
                 jobs[w] += 1
                 activity[w] = COMPUTING
-                time = job_time(tables, compute, communication, k0, k1, run, w, jobs[w], spare)
+                place = jobs[w] % AHEAD
+                if place == 0:
+                    times_ahead(
+                        tables, compute, communication, times, work.spare, k0, k1, run, w, jobs[w]
+                    )
+                time = times[AHEAD * w + place]
                 if giving_up and time > rules.limit:
                     time = rules.limit
                     activity[w] = GIVING_UP
@@ -163,12 +151,9 @@ def run_block(
 
             now, w = key[1], owner[1]
             if by_time:
-                while cursor < points and grid[cursor] < now:
-                    at[run, cursor] = version
-                    losses[run, cursor] = loss(x, numbers, scratch)
-                    for i in range(measures):
-                        measured[run, cursor * measures + i] = scratch[i]
-                    cursor += 1
+                cursor = write_before(
+                    loss, x, numbers, scratch, plan, records, run, cursor, now, version
+                )
             if now > plan.time:
                 end = plan.time
                 break
@@ -181,8 +166,8 @@ def run_block(
                     continue
                 if link >= 0 and activity[w] == COMPUTING:
                     activity[w] = SENDING
-                    work = draw(tables, link, k0, k1, run, jobs[w], w, streams.COMMUNICATION)
-                    enter(key, owner, w, transfer_end(now, free, work))
+                    duration = draw(tables, link, k0, k1, run, jobs[w], w, streams.COMMUNICATION)
+                    enter(key, owner, w, transfer_end(now, free, duration))
                     continue
                 if serving >= 0:
                     activity[w] = QUEUED
@@ -273,10 +258,10 @@ def run_block(
                                     activity[w] = QUEUED
                                     paused[w] = now
                                     enter(key, owner, w, math.inf)
-                                work = draw(
+                                duration = draw(
                                     tables, machines.update, k0, k1, run, version, 0, streams.SERVER
                                 )
-                                enter(key, owner, workers, now + work)
+                                enter(key, owner, workers, now + duration)
                                 break
                         elif rules.idle:
                             if activity[w] < QUEUED:
@@ -356,86 +341,57 @@ def run_block(
                                     ready[beginning] = j
                                     beginning += 1
 
-                    if not sound:
-                        status = DIVERGED
-                    elif (
-                        plan.until_loss > -math.inf
-                        and version % plan.loss_interval == 0
-                        and loss(x, numbers, scratch) <= plan.until_loss
-                    ):
-                        status = REACHED
+                    status = status_of(loss, x, numbers, scratch, plan, version, sound)
                     if not by_time and cursor < points and grid[cursor] == version:
-                        at[run, cursor] = now
-                        losses[run, cursor] = math.inf
-                        if sound:
-                            losses[run, cursor] = loss(x, numbers, scratch)
-                            for i in range(measures):
-                                measured[run, cursor * measures + i] = scratch[i]
-                        cursor += 1
+                        cursor = write_update(
+                            loss, x, numbers, scratch, plan, records, run, cursor, now, sound
+                        )
                     if version & _PULSE == 0:
-                        if stop[0]:
+                        if records.stop[0]:
                             return logged
                         done = now / plan.time if by_time else version / plan.updates
-                        progress[block[2]] = run - block[0] + done
+                        records.progress[block[2]] = run - block[0] + done
                 if waiting == 0 or status != DONE or version >= plan.updates:
                     break
                 w = queue[head]
                 head = (head + 1) % workers
                 waiting -= 1
 
-        if by_time:
-            while cursor < points and grid[cursor] <= end:
-                at[run, cursor] = version
-                losses[run, cursor] = math.inf
-                if status != DIVERGED:
-                    losses[run, cursor] = loss(x, numbers, scratch)
-                    for i in range(measures):
-                        measured[run, cursor * measures + i] = scratch[i]
-                cursor += 1
-        records.status[run] = status
-        records.end_time[run] = end
-        records.updates[run] = version
-        progress[block[2]] = run - block[0] + 1
+        close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status)
+        records.progress[block[2]] = run - block[0] + 1
     return logged
 
 
-_SOURCES = ("server", "timing", "weighing", "gradients", "encoding")
+_SOURCES = (
+    "server", "plain_loop", "timing", "weighing", "gradients", "encoding", "workspace", "recording",
+)  # fmt: skip
+
+
+def event_loop(rules: Rules, machines: Machines, plan: Plan, dim: int) -> Any:
+    """Return the loop for such runs, compiled, from the cache on disk if it was compiled before."""
+    queues = machines.link >= 0 or machines.update >= 0
+    if queues or plan.log or rules._replace(table=0, low=0, high=0) != _PLAIN:
+        return _compiled("general")
+    return _compiled("scalar" if plan.diagonal and dim == 1 else "plain")
+
+
+_PLAIN = rules_of(Composed(), 1, 1.0, 1)._replace(table=0, low=0, high=0)
 
 
 @cache
-def event_loop() -> Any:
-    """Return `run_block` compiled, from the cache on disk if it was compiled before."""
+def _compiled(kind: str) -> Any:
     vector = float64[::1]
     signature = int64(
-        types.FunctionType(GRADIENT),
-        types.FunctionType(LOSS),
-        vector,
-        vector,
-        vector,
-        _type_of(Machines),
-        _type_of(Rules),
-        _type_of(Plan),
-        _type_of(Records),
-        int64[::1],
-        float64[:, ::1],
-        types.UniTuple(int64, 3),
-    )
+        types.FunctionType(GRADIENT), types.FunctionType(LOSS), vector, vector, vector,
+        type_of(Machines), type_of(Rules), type_of(Plan),
+        type_of(Records, ("at", "loss", "measures", "applied", "discarded", "cancelled", "idle")),
+        type_of(Workspace), int64[::1], float64[:, ::1], types.UniTuple(int64, 3),
+    )  # fmt: skip
     here = Path(__file__).parent
     sources = [(here / f"{name}.py").read_bytes() for name in _SOURCES]
-    return storage.compiled(run_block, signature, storage.key_of(*sources))
-
-
-_TABLES = {"at", "loss", "measures", "applied", "discarded", "cancelled", "idle"}  # of two axes
-
-
-def _type_of(kind: Any) -> Any:
-    """Return the numba type of a named tuple, read from its annotations."""
-    kinds = {int: int64, float: float64, bool: types.boolean, Floats: float64, Integers: int64}
-    fields = []
-    for name, annotation in kind.__annotations__.items():
-        item = kinds.get(annotation, types.boolean)
-        if annotation in (int, float, bool):
-            fields.append(item)
-        else:
-            fields.append(item[:, ::1] if name in _TABLES and kind is Records else item[::1])
-    return types.NamedTuple(fields, kind)
+    loop = run_block
+    if kind != "general":
+        given = {**run_plain.__globals__, "SCALAR": kind == "scalar"}
+        loop = FunctionType(run_plain.__code__, given, run_plain.__name__)
+    key = storage.key_of(kind.encode(), *sources)
+    return storage.compiled(loop, signature, key, _nrt=False)

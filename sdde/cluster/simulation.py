@@ -216,10 +216,10 @@ class _Job:
         """Simulate all runs in blocks on threads; return records, staleness counts and the log."""
         from sdde.cluster.gradients import compiled
         from sdde.cluster.server import event_loop
+        from sdde.cluster.workspace import empty_workspace
         from sdde.engine import streams
 
         target = compiled(self.objective)
-        loop = event_loop()
         key = streams.key_of(self.seed)
         plan = Plan(
             learning_rate=self.learning_rate,
@@ -230,6 +230,7 @@ class _Job:
             diagonal=target.diagonal, log=self.trace, measures=len(target.measures),
             grid=grid, k0=key[0], k1=key[1],
         )  # fmt: skip
+        loop = event_loop(self.rules, self.machines, plan, len(target.start))
         blocks = min(self.runs, 8 * self.threads)
         edges = np.linspace(0, self.runs, blocks + 1).astype(int)
         records = empty_records(
@@ -241,12 +242,14 @@ class _Job:
             # Room for staleness and log is guessed; a block that needs more is run again, the same.
             part = int(edges[block]), int(edges[block + 1]), block
             staleness, rows = _STALENESS_ROOM, _LOG_ROOM if self.trace else 0
+            memory = empty_workspace(self.machines, self.rules, len(target.start))
             while True:
                 histogram = np.zeros(staleness, np.int64)
                 log = np.empty((rows, 7))
                 logged = loop(
                     target.gradient, target.loss, target.numbers, np.empty(target.scratch),
-                    target.start, self.machines, self.rules, plan, records, histogram, log, part,
+                    target.start, self.machines, self.rules, plan, records, memory, histogram, log,
+                    part,
                 )  # fmt: skip
                 if not histogram[-1] and logged <= rows:
                     return np.trim_zeros(histogram, "b"), log[:logged]

@@ -7,16 +7,23 @@ replays only the matches on the way to the root. Nothing here knows about gradie
 
 import math
 
+import numpy as np
 from numba import njit
 
 from sdde.engine import streams
+from sdde.engine.kernels.exponential import log_of_normal
+from sdde.engine.kernels.normals import store_normals, store_uniforms
 from sdde.engine.kernels.quantile import quantile
+
+AHEAD = 16  # jobs of a worker whose numbers are drawn together, in the lanes of the processor
 
 # Without reference counts: numba counts at each entry and exit of a function that holds a loop or a
 # branch, which costs more than an event. Nothing here allocates, and the caller keeps the arrays.
 _options = {"error_model": "numpy", "fastmath": False, "_nrt": False}
 _inline = njit(forceinline=True, **_options)
 _quantile = njit(**_options)(getattr(quantile, "py_func", quantile))
+_U = np.uint64
+_1 = _U(1)
 
 
 @njit(**_options)
@@ -33,15 +40,15 @@ def clear(key, owner):
 @_inline
 def enter(key, owner, who, time):
     """Enter the next event of a contestant and replay its matches up to the root."""
-    node = key.shape[0] // 2 + who
+    node = _U(key.shape[0] // 2 + who)  # unsigned: nobody need ask whether it counts from the end
     best = time
     key[node] = best
-    while node > 1:
-        rival, other = key[node ^ 1], owner[node ^ 1]
+    while node > _1:
+        rival, other = key[node ^ _1], owner[node ^ _1]
         lost = (rival < best) | ((rival <= best) & (other < who))  # no branch: it would be a guess
         best = rival if lost else best
         who = other if lost else who
-        node >>= 1
+        node >>= _1
         key[node] = best
         owner[node] = who
 
@@ -58,18 +65,44 @@ def chance(k0, k1, run, job, worker):
     return streams.uniform(k0, k1, run, 2 * job, worker, streams.DECISIONS)
 
 
-@_inline
-def job_time(tables, compute, communication, k0, k1, run, worker, job, spare):
-    """Return the time of a job: computation, then the worker's own link if it has one."""
-    if job & 1:  # two jobs share one counter of the generator
-        u = spare[worker]
+@njit(**_options)
+def draw_ahead(tables, first, out, place, k0, k1, run, job, worker, stream):
+    """Put the draws for jobs `job`, an even number, to `job` + 15 at `place`."""
+    store_uniforms(
+        out, place, _U(k0), _U(k1), _U(run), _U(job >> 1), _U(worker), _U(stream)
+    )  # fmt: skip
+    part = out[place : place + AHEAD]
+    if tables[first] == 1.0:  # exponential: apart, as such a loop becomes vector code
+        shift, mean = tables[first + 1], tables[first + 2]
+        for i in range(AHEAD):
+            part[i] = shift - mean * log_of_normal(1.0 - part[i])
     else:
-        u, spare[worker] = streams.uniform_pair(k0, k1, run, job >> 1, worker, streams.COMPUTE)
-    time = _quantile(tables, u, compute[worker])
+        for i in range(AHEAD):
+            part[i] = _quantile(tables, part[i], first)
+
+
+@njit(**_options)
+def times_ahead(tables, compute, communication, times, spare, k0, k1, run, worker, job):
+    """Put the times of a worker's jobs `job` to `job` + 15 in its part of `times`.
+
+    A job is a computation, and then the worker's own link if it has one.
+    """
+    place = AHEAD * worker
+    draw_ahead(tables, compute[worker], times, place, k0, k1, run, job, worker, streams.COMPUTE)
     if communication[worker] >= 0:
         first = communication[worker]
-        time += draw(tables, first, k0, k1, run, job, worker, streams.COMMUNICATION)
-    return time
+        draw_ahead(tables, first, spare, 0, k0, k1, run, job, worker, streams.COMMUNICATION)
+        for i in range(AHEAD):
+            times[place + i] += spare[i]
+
+
+@njit(**_options)
+def noise_ahead(noise, k0, k1, run, worker, job):
+    """Put the normal numbers of a worker's jobs `job` to `job` + 15 in its part of `noise`."""
+    store_normals(
+        noise, AHEAD * worker, _U(k0), _U(k1), _U(run), _U(job >> 1), _U(worker),
+        _U(streams.GRADIENT),
+    )  # fmt: skip
 
 
 @njit(**_options)

@@ -9,7 +9,7 @@ from numba import njit
 
 from sdde.cluster import encoding as code
 
-_compile = njit(error_model="numpy", fastmath=False)
+_compile = njit(error_model="numpy", fastmath=False, _nrt=False)
 
 
 @_compile

@@ -126,29 +126,29 @@ def key_of(*parts: bytes) -> str:
     return digest.hexdigest()[:32]
 
 
-def compiled(function: FunctionType, signature: Any, key: str | None) -> Any:
+def compiled(function: FunctionType, signature: Any, key: str | None, **options: Any) -> Any:
     """Compile `function` for `signature`, or load it if `key` was compiled before.
 
     Without a key nothing is kept. A cache that cannot be read or written costs time, never the
-    result.
+    result. `options` go to numba.
     """
     path = None if key is None else _entry(key)
     if key is None or path is None:
-        return _jit(function, signature, cached=False)
+        return _jit(function, signature, cached=False, **options)
     code = function.__code__.replace(co_filename=str(path))
     placed = FunctionType(code, function.__globals__, function.__name__)
     try:
-        return _jit(placed, signature, cached=True)
+        return _jit(placed, signature, cached=True, **options)
     except NumbaError:
         raise
     except Exception:
         _remove(key)  # unreadable, cut short, or written by something else: make it again
     if _entry(key) is None:
-        return _jit(function, signature, cached=False)
+        return _jit(function, signature, cached=False, **options)
     try:
-        return _jit(placed, signature, cached=True)
+        return _jit(placed, signature, cached=True, **options)
     except OSError:
-        return _jit(function, signature, cached=False)
+        return _jit(function, signature, cached=False, **options)
 
 
 @cache
@@ -169,13 +169,13 @@ def _start_numba() -> None:
     arrays._HAVE_BLAS = True
 
 
-def _jit(function: Callable[..., Any], signature: Any, *, cached: bool) -> Any:
+def _jit(function: Callable[..., Any], signature: Any, *, cached: bool, **options: Any) -> Any:
     _start_numba()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba, about its own business
-        return numba.njit(signature, nogil=True, error_model="numpy", fastmath=False, cache=cached)(
-            function
-        )
+        return numba.njit(
+            signature, nogil=True, error_model="numpy", fastmath=False, cache=cached, **options
+        )(function)
 
 
 def _entry(key: str) -> Path | None:

@@ -202,3 +202,6 @@ fill_uniform_steps = _kernel(
     _of_steps,
     open_uniforms,
 )
+# Sixteen numbers of consecutive steps, an even one first, at a place of a flat buffer.
+store_uniforms = _of_steps(open_uniforms, _NARROW)
+store_normals = _of_steps(box_muller, _NARROW)

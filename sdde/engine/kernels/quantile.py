@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from sdde.engine.kernels.exponential import log_of_normal
+
 _LEVELS = 53
 _TERMS = 8
 
@@ -21,7 +23,7 @@ def quantile(table: NDArray[np.float64], u: float, first: int = 0) -> float:
     if kind == 0:
         return table[first + 1]
     if kind == 1:
-        return table[first + 1] - table[first + 2] * math.log(1.0 - u)
+        return table[first + 1] - table[first + 2] * log_of_normal(1.0 - u)
     size = int(table[first + 1])
     first += 2
     if kind == 2:

@@ -1,0 +1,89 @@
+"""What a run leaves behind: losses at times or at numbers of updates, and how it ended. Compiled.
+
+Both event loops write their records here. Nothing here knows about workers or events.
+"""
+
+import math
+
+from numba import njit
+
+DONE, REACHED, DIVERGED, STALLED = 0, 1, 2, 3
+LARGEST = 1e12  # a run whose parameters pass this times the start (at least 1) has diverged
+
+_compile = njit(error_model="numpy", fastmath=False, _nrt=False)
+
+
+@_compile
+def bound_of(start):
+    """Return the largest parameter, in size, of a run that has not diverged."""
+    limit = LARGEST
+    for value in start:
+        limit = max(limit, LARGEST * abs(value))
+    return limit
+
+
+@_compile
+def write(loss, x, numbers, scratch, plan, records, run, cursor, at):
+    """Fill record number `cursor` with the state now."""
+    records.at[run, cursor] = at
+    records.loss[run, cursor] = loss(x, numbers, scratch)
+    for i in range(plan.measures):
+        records.measures[run, cursor * plan.measures + i] = scratch[i]
+
+
+@_compile
+def open_run(loss, x, numbers, scratch, plan, records, run):
+    """Write what is known at time 0; return the number of the next record and the status."""
+    cursor, status = 0, DONE
+    if not plan.by_time:
+        write(loss, x, numbers, scratch, plan, records, run, 0, 0.0)
+        cursor = 1
+    if plan.until_loss > -math.inf and loss(x, numbers, scratch) <= plan.until_loss:
+        status = REACHED
+    return cursor, status
+
+
+@_compile
+def write_before(loss, x, numbers, scratch, plan, records, run, cursor, now, version):
+    """Write the records of times before `now`; return the number of the next."""
+    while cursor < plan.grid.shape[0] and plan.grid[cursor] < now:
+        write(loss, x, numbers, scratch, plan, records, run, cursor, float(version))
+        cursor += 1
+    return cursor
+
+
+@_compile
+def status_of(loss, x, numbers, scratch, plan, version, sound):
+    """Return the status of a run after an update."""
+    if not sound:
+        return DIVERGED
+    if plan.until_loss == -math.inf or version % plan.loss_interval != 0:
+        return DONE
+    return REACHED if loss(x, numbers, scratch) <= plan.until_loss else DONE
+
+
+@_compile
+def write_update(loss, x, numbers, scratch, plan, records, run, cursor, now, sound):
+    """Write the record of an update; return the number of the next."""
+    if sound:
+        write(loss, x, numbers, scratch, plan, records, run, cursor, now)
+    else:
+        records.at[run, cursor] = now
+        records.loss[run, cursor] = math.inf
+    return cursor + 1
+
+
+@_compile
+def close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status):
+    """Write the records of times up to the end of a run, and how it ended."""
+    if plan.by_time:
+        while cursor < plan.grid.shape[0] and plan.grid[cursor] <= end:
+            if status == DIVERGED:
+                records.at[run, cursor] = version
+                records.loss[run, cursor] = math.inf
+            else:
+                write(loss, x, numbers, scratch, plan, records, run, cursor, float(version))
+            cursor += 1
+    records.status[run] = status
+    records.end_time[run] = end
+    records.updates[run] = version
