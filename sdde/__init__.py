@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sdde.solving.orders import Convergence, MeasuredOrder, convergence
     from sdde.solving.solution import Solution
     from sdde.solving.solve import solve
+    from sdde.symbolic.to_expressions import Equations
     from sdde.theory import compare
 
 __version__ = "0.1.0"
@@ -38,12 +39,13 @@ _HOMES = {
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
     "solve": "sdde.solving.solve",
+    "Equations": "sdde.symbolic.to_expressions",
     "compare": "sdde.theory",
 }
 _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
-    "Problem", "Jump", "solve", "Solution", "Moments", "Brownian",
+    "Problem", "Equations", "Jump", "solve", "Solution", "Moments", "Brownian",
     "convergence", "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",

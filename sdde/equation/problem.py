@@ -7,9 +7,9 @@ is wrong with their arguments or shapes. Nothing here compiles or steps.
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from sdde import checks
 from sdde.equation.history import History, as_history
 from sdde.equation.jumps import Jump, as_jumps
 from sdde.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from sdde.symbolic.to_expressions import Equations
 
 Floats = NDArray[np.float64]
 NOISES = ("diagonal", "scalar")
@@ -117,6 +120,90 @@ class Problem:
         for name in changes:
             checks.choice("argument", name, known)
         return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def from_sympy(
+        cls, drift: Any, diffusion: Any = None, *, state: Any, history: Any,
+        parameters: Mapping[Any, float] | None = None, **options: Any,
+    ) -> "Problem":  # fmt: skip
+        """Build a problem from SymPy expressions.
+
+        Parameters
+        ----------
+        drift : sympy expression or sequence of them
+            Right-hand sides, one for each state, in ``x(t)``, ``x(t - tau)`` with any number of
+            constant delays, time, and parameters.
+        diffusion : None, sympy expression, or sequence of them, optional
+            Coefficients of the noise, in the same terms; a matrix for several Wiener processes in
+            each component. An expression without symbols is additive noise.
+        state : sympy function of time or sequence of them
+            ``x(t)``, or ``[x(t), y(t)]`` for a system.
+        history : float, vector, callable, (t, x) or Solution
+            The state up to the start.
+        parameters : mapping, optional
+            A value for each other symbol, or its name. Delays become `delays`, in the order of
+            their names; all parameters become `args` in the order given here, so that new values
+            never recompile.
+        **options
+            Further arguments of `Problem`, such as `noise`.
+
+        Returns
+        -------
+        Problem
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If an expression cannot be used, or a symbol has no value.
+
+        Examples
+        --------
+        >>> import sdde, sympy
+        >>> x, (t, r, tau) = sympy.Function("x"), sympy.symbols("t r tau")
+        >>> problem = sdde.Problem.from_sympy(
+        ...     r * x(t) * (1 - x(t - tau)), 0.1 * x(t), state=x(t), history=0.5,
+        ...     parameters={r: 1.2, tau: 1.0},
+        ... )
+        >>> problem.delays, problem.args
+        ((1.0,), (1.2, 1.0))
+        """
+        from sdde.symbolic.from_expressions import problem_fields
+
+        return cls(
+            **problem_fields(drift, diffusion, state, parameters), history=history, **options
+        )
+
+    def to_sympy(self) -> "Equations":
+        """Return the equation as SymPy expressions.
+
+        Returns
+        -------
+        Equations
+            Drift and diffusion in ``x(t)``, ``x(t - tau_0)``, time and parameters, which are named
+            after the arguments of `drift`; their values; and LaTeX.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If a function cannot be read as expressions, because it branches on the state.
+
+        Examples
+        --------
+        >>> import sdde
+        >>> equations = sdde.models.hutchinson(1.2, noise=0.1).to_sympy()
+        >>> equations.diffusion
+        noise*x(t)
+        """
+        from sdde.symbolic.to_expressions import equations_of
+
+        return equations_of(self)
+
+    def _repr_latex_(self) -> str | None:
+        """Return the equation for a notebook, or None where it cannot be read."""
+        try:
+            return f"$\\displaystyle {self.to_sympy().latex}$"
+        except ArgumentError:
+            return None
 
 
 def _delays(value: Any) -> tuple[float, ...]:
