@@ -46,8 +46,8 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
     Raises
     ------
     sdde.ArgumentError
-        If the problem has jumps, its functions cannot be read as expressions, or a derivative is
-        not finite at the point.
+        If the problem has jumps or is meant in the sense of Stratonovich, its functions cannot be
+        read as expressions, or a derivative is not finite at the point.
 
     Notes
     -----
@@ -71,6 +71,12 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
             "problem", problem.jumps, "has jumps",
             remedy="Linearise it without them, then add theory.with_jumps(system, rate, ...).",
         )  # fmt: skip
+    if problem.calculus == "stratonovich" and callable(problem.diffusion):
+        raise checks.fail(
+            "problem", problem.calculus, "is not in the sense of Itô",
+            why="The linear system is, and the drifts of the two differ.",
+            remedy='Add half of (dg/dx) g to the drift, and pass calculus="ito".',
+        )  # fmt: skip
     point = checks.array("x", x)
     if point.ndim > 1:
         raise checks.fail("x", x, "is neither a number nor a vector")
@@ -89,6 +95,8 @@ def _noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any]:
     dim = max(point.size, 1)
     if problem.diffusion is None:
         return 0.0, None
+    if problem.has_noise_matrix:
+        return _matrix_noise(problem, point, t)
     if not callable(problem.diffusion):
         size = np.broadcast_to(problem.diffusion, (dim,))
         return np.diag(size) if problem.noise == "diagonal" else size[:, None], None
@@ -102,16 +110,31 @@ def _noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any]:
     return np.diag(value), tuple(rows * slope[None, :, :] for slope in slopes)
 
 
+def _matrix_noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any]:
+    """Return the same for noise with a coefficient for each component and Wiener process."""
+    dim = max(point.size, 1)
+    if not callable(problem.diffusion):
+        return np.reshape(problem.diffusion, (dim, -1)), None
+    value, slopes = _expand(problem, problem.diffusion, "diffusion", point, t)
+    if not any(bool(np.any(slope)) for slope in slopes):
+        return value.reshape(dim, -1), None
+    gains = (slope.reshape(dim, -1, dim).transpose(1, 0, 2) for slope in slopes)
+    return value.reshape(dim, -1), tuple(gains)
+
+
 def _expand(
     problem: "Problem", function: Any, name: str, point: Floats, t: float
 ) -> tuple[Floats, list[Floats]]:
     """Return a function's value at the point, and its derivatives by x and each delayed state."""
     from sdde.engine.expressions import Untraceable, parameters, trace
 
+    shapes: list[tuple[int | None, ...]] = [(), point.shape]
+    if name == "diffusion" and problem.has_noise_matrix:
+        shapes = [(*point.shape, None)]
     try:
         traced = trace(
             function, state_shape=point.shape, n_delays=len(problem.delays), args=problem.args,
-            name=name, shapes=[(), point.shape],
+            name=name, shapes=shapes,
         )  # fmt: skip
     except Untraceable as reason:
         raise checks.fail(
@@ -131,7 +154,7 @@ def _expand(
         )  # fmt: skip
         return checks.number(what, value.real if value.imag == 0.0 else np.nan)
 
-    outputs = list(form.outputs) * (len(flat) // max(len(form.outputs), 1))
+    outputs = list(form.outputs) * (len(flat) if traced.shape == () else 1)
     value = np.array([number(out, f"{name} at x") for out in outputs])
     slopes = [
         np.array(

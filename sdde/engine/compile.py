@@ -83,11 +83,11 @@ def width_for(dim: int, paths: int) -> int:
 
 
 def compile_model(
-    problem: Problem, state_shape: tuple[int, ...], method: Method, paths: int
+    problem: Problem, state_shape: tuple[int, ...], channels: int, method: Method, paths: int
 ) -> Model:
     """Return the chunk of `problem` for so many paths, compiling it if it is new."""
     width = width_for(math.prod(state_shape), paths)
-    layout, parameters = describe(problem, state_shape, method, width)
+    layout, parameters = describe(problem, state_shape, channels, method, width)
     functions = functions_of(problem)
     with _lock:
         try:
@@ -132,16 +132,16 @@ def _own(function: FunctionType, signature: Any) -> Any:
 
 
 def describe(
-    problem: Problem, state_shape: tuple[int, ...], method: Method, width: int
+    problem: Problem, state_shape: tuple[int, ...], channels: int, method: Method, width: int
 ) -> tuple[Layout, Floats]:
     """Return the shape of a problem's chunk and the values of its parameters."""
     dim = math.prod(state_shape)
     parameters, values = _flatten(problem.args)
-    channels = channels_of(problem, state_shape)
     additive = None
     if problem.is_additive:
         additive = len(values)
-        coefficients = np.broadcast_to(np.asarray(problem.diffusion, dtype=float), state_shape)
+        shape = (*state_shape, channels) if problem.has_noise_matrix else state_shape
+        coefficients = np.broadcast_to(np.asarray(problem.diffusion, dtype=float), shape)
         values = np.concatenate([values, coefficients.ravel()])
     jumps = tuple(
         JumpLayout(
@@ -155,15 +155,9 @@ def describe(
     layout = Layout(
         dim=dim, scalar=state_shape == (), delays=len(problem.delays), channels=channels,
         additive=additive, parameters=parameters, jumps=jumps, method=method, width=width,
+        matrix=problem.has_noise_matrix,
     )  # fmt: skip
     return layout, values
-
-
-def channels_of(problem: Problem, state_shape: tuple[int, ...]) -> int:
-    """Return the number of independent Wiener processes."""
-    if problem.diffusion is None:
-        return 0
-    return 1 if problem.noise == "scalar" else math.prod(state_shape)
 
 
 def _flatten(args: tuple[Any, ...]) -> tuple[tuple[Parameter, ...], Floats]:

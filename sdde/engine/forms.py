@@ -86,6 +86,8 @@ def _readings(
             extra = {"mark": (len(jump.mark_laws),) if jump.has_mark_vector else ()}
         elif kind == "rate":
             shapes = [()]
+        elif kind == "diffusion" and problem.has_noise_matrix:
+            shapes = [(*state_shape, None)]
         if kind in ("drift", "diffusion") and math.prod(state_shape) > LARGEST_WRITTEN:
             yield name, None
             continue
@@ -116,9 +118,10 @@ def _serves_lanes(function: Callable[..., Any], problem: Problem, dim: int) -> b
                 ]
         except Exception:
             return False
-        if together.shape != (dim, _LANES):
+        separate = np.stack(alone, axis=-1)
+        if together.shape != separate.shape:
             return False
-        if not np.allclose(together, np.stack(alone, axis=1), rtol=1e-9, equal_nan=True):
+        if not np.allclose(together, separate, rtol=1e-9, equal_nan=True):
             return False
     return True
 

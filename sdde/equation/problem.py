@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from sdde.symbolic.to_expressions import Equations
 
 Floats = NDArray[np.float64]
-NOISES = ("diagonal", "scalar")
+NOISES = ("diagonal", "scalar", "commutative", "general")
+CALCULI = ("ito", "stratonovich")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Problem:
-    r"""A stochastic delay differential equation, in the sense of Itô.
+    r"""A stochastic delay differential equation, in the sense of Itô or Stratonovich.
 
     .. math:: dx(t) = f\bigl(t, x(t), x(t-\tau_1), \dots\bigr)\,dt
               + g\bigl(t, x(t), x(t-\tau_1), \dots\bigr)\,dW(t) + \text{jumps}
@@ -53,8 +54,16 @@ class Problem:
     args : tuple, optional
         Further arguments of the functions: numbers or arrays of numbers. New values never
         recompile.
-    noise : {"diagonal", "scalar"}, optional
+    noise : {"diagonal", "scalar", "commutative", "general"}, optional
         ``"diagonal"``: one Wiener process for each component. ``"scalar"``: one for all.
+        ``"general"``: *m* Wiener processes, of which each may act on every component; `diffusion`
+        has shape ``(dim, m)``, or ``(m,)`` for a scalar equation. ``"commutative"``: the same, with
+        the promise that the columns :math:`g_k` satisfy
+        :math:`(\partial_x g_k)\,g_l = (\partial_x g_l)\,g_k`, which spares `"milstein"` the
+        simulation of Lévy areas.
+    calculus : {"ito", "stratonovich"}, optional
+        The sense of the stochastic integral. A delay > 0 adds no correction between the two, since
+        the increments of *W* at different times are independent.
     jumps : Jump or sequence of Jump, optional
         Poisson arrivals that add to the state.
 
@@ -85,6 +94,7 @@ class Problem:
     history: Any
     args: Any = ()
     noise: str = "diagonal"
+    calculus: str = "ito"
     jumps: Any = ()
     past: History = field(init=False, repr=False)
 
@@ -95,14 +105,20 @@ class Problem:
         store(self, "past", as_history(self.history))
         store(self, "args", _args(self.args))
         checks.choice("noise", self.noise, NOISES)
+        checks.choice("calculus", self.calculus, CALCULI)
         store(self, "jumps", as_jumps(self.jumps))
         if self.diffusion is not None and not callable(self.diffusion):
-            store(self, "diffusion", _additive(self.diffusion))
+            store(self, "diffusion", _additive(self.diffusion, matrix=self.has_noise_matrix))
 
     @property
     def is_additive(self) -> bool:
         """Whether the noise is a number or an array, the same at all times and states."""
         return self.diffusion is not None and not callable(self.diffusion)
+
+    @property
+    def has_noise_matrix(self) -> bool:
+        """Whether the diffusion has a coefficient for each component and each Wiener process."""
+        return self.noise in ("commutative", "general")
 
     def replace(self, **changes: Any) -> "Problem":
         """Return a copy with some arguments changed.
@@ -242,19 +258,28 @@ def _arg(name: str, value: Any) -> Any:
     return kept
 
 
-def _additive(value: Any) -> Floats:
+def _additive(value: Any, *, matrix: bool) -> Floats:
     result = checks.array("diffusion", value)
-    if result.ndim > 1:
+    if matrix and result.ndim not in (1, 2):
+        raise checks.fail(
+            "diffusion", value, f"has shape {result.shape}, expected (dim, m) or (m,)",
+            why="One coefficient for each component and each Wiener process.",
+            remedy='For one Wiener process per component: noise = "diagonal".',
+        )  # fmt: skip
+    if result.ndim > 1 and not matrix:
         raise checks.fail(
             "diffusion", value, f"has shape {result.shape}, expected () or (dim,)",
             why="One coefficient for each component of the state.",
+            remedy='For a matrix (dim, m): noise = "general".' if result.ndim == 2 else "",
         )  # fmt: skip
     result.flags.writeable = False
     return result
 
 
-def try_functions(problem: Problem, t: float, x: Floats, delayed: Floats) -> None:
+def try_functions(problem: Problem, t: float, x: Floats, delayed: Floats) -> int:
     """Call the user's functions once in plain Python and refuse wrong arguments, shapes and values.
+
+    Returns the number of Wiener processes.
 
     Parameters
     ----------
@@ -268,16 +293,43 @@ def try_functions(problem: Problem, t: float, x: Floats, delayed: Floats) -> Non
     x.flags.writeable = delayed.flags.writeable = False
     read = _Trial(t, x.shape, problem.args)
     read("drift", problem.drift, (t, state, delayed), x.shape)
-    if callable(problem.diffusion):
-        read("diffusion", problem.diffusion, (t, state, delayed), x.shape)
-    elif problem.is_additive and problem.diffusion.shape not in ((), x.shape):
-        raise checks.fail(
-            "diffusion", problem.diffusion,
-            f"has shape {problem.diffusion.shape}, expected {x.shape or '()'}",
-            why=_explain_state(x.shape),
-        )  # fmt: skip
+    channels = _try_diffusion(problem, read, (t, state, delayed))
     for i, jump in enumerate(problem.jumps):
         _try_jump(f"jumps[{i}]", jump, read, (t, state, delayed))
+    return channels
+
+
+def _try_diffusion(problem: Problem, read: "_Trial", point: tuple[Any, Any, Any]) -> int:
+    """Check the diffusion, and return the number of Wiener processes."""
+    if problem.diffusion is None:
+        return 0
+    shape: tuple[int | None, ...] = read.shape
+    if problem.has_noise_matrix:
+        shape = (*read.shape, None)
+    found = np.shape(problem.diffusion)
+    if callable(problem.diffusion):
+        found = read("diffusion", problem.diffusion, point, shape).shape
+    elif not _fits(found, shape) and (problem.has_noise_matrix or found != ()):
+        raise checks.fail(
+            "diffusion", problem.diffusion,
+            f"has shape {found}, expected {_shown_shape(shape)}",
+            why=_explain_state(read.shape),
+        )  # fmt: skip
+    if problem.has_noise_matrix:
+        return found[-1]
+    return 1 if problem.noise == "scalar" else int(np.prod(read.shape))
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is the one wanted, where None stands for any length above 0."""
+    return len(found) == len(shape) and all(
+        a == b or (b is None and a > 0) for a, b in zip(found, shape, strict=True)
+    )
+
+
+def _shown_shape(shape: tuple[int | None, ...]) -> str:
+    text = ", ".join("m" if length is None else str(length) for length in shape)
+    return f"({text},)" if len(shape) == 1 else f"({text})"
 
 
 def _try_jump(name: str, jump: Jump, read: "_Trial", point: tuple[Any, Any, Any]) -> None:
@@ -308,7 +360,7 @@ class _Trial:
 
     def __call__(
         self, name: str, function: Callable[..., Any], values: tuple[Any, ...],
-        shape: tuple[int, ...], *, signature: str = "(t, x, delayed, *args)",
+        shape: tuple[int | None, ...], *, signature: str = "(t, x, delayed, *args)",
     ) -> Floats:  # fmt: skip
         _check_arity(name, function, len(values) + len(self.args), len(self.args), signature)
         try:
@@ -321,11 +373,13 @@ class _Trial:
                 f"{_explain_state(self.shape)}"
             ) from error
         result = _as_floats(name, raw, self.t)
-        if result.shape != shape:
+        if not _fits(result.shape, shape):
+            matrix = result.ndim == 2 and name == "diffusion"
             raise ArgumentError(
                 f"{name} returned shape {result.shape} at t = {self.t:g},"
-                f" expected {shape or '()'}.\n"
+                f" expected {_shown_shape(shape)}.\n"
                 f"  {_explain_state(self.shape)}"
+                + ('\n  For a matrix (dim, m) pass noise="general".' if matrix else "")
             )
         if not np.isfinite(result).all():
             raise ArgumentError(

@@ -27,6 +27,8 @@ class Plan:
     Attributes
     ----------
     state_shape : tuple
+    channels : int
+        The number of Wiener processes.
     n_steps : int
         Whole steps of `dt` that reach or pass the end.
     deepest : int
@@ -40,6 +42,7 @@ class Plan:
     """
 
     state_shape: tuple[int, ...]
+    channels: int
     n_steps: int
     deepest: int
     delays: Floats
@@ -65,12 +68,13 @@ def plan(problem: Problem, t0: float, t1: float, dt: float) -> Plan:
     _check_history(problem, t0, longest)
     past = _past(problem, t0, dt, 1 + max(reach, drawn), math.prod(shape))
     delayed = [problem.past.at(np.array([t0 - delay]))[0, 0] for delay in problem.delays]
-    try_functions(
+    channels = try_functions(
         problem, t0, np.array(past[0, 0]), np.array(delayed).reshape(len(delayed), *shape)
     )
     tables = [law.table() for jump in problem.jumps for law in jump.laws]
     return Plan(
         state_shape=shape,
+        channels=channels,
         n_steps=n_steps,
         deepest=max(reach, min(drawn, n_steps + 1)),
         delays=np.array(problem.delays, dtype=np.float64),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.engine import streams
-from sdde.engine.compile import channels_of, compile_model, compiled_driver, compiled_noise
+from sdde.engine.compile import compile_model, compiled_driver, compiled_noise
 from sdde.engine.kernels import driver
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
@@ -61,9 +61,10 @@ def solve(
     rng : None, int, SeedSequence or Generator, optional
         Where the randomness comes from; an int repeats the same paths. Path *i* of a seed is the
         same bit for bit whatever the number of paths, the threads and the saved times.
-    method : {"euler-maruyama"}, optional
-        The time-stepping scheme. Euler-Maruyama has strong order 1 for additive noise and 1/2
-        otherwise, weak order 1.
+    method : str, optional
+        The time-stepping scheme: ``"euler-maruyama"``; ``"heun"`` (trapezoidal drift);
+        ``"tamed-euler"`` (drifts that grow fast); ``"euler-heun"`` (calculus of Stratonovich). The
+        guide page on methods says which orders each reaches.
     save : "all", "final", int, array of float, or Moments, optional
         Which times to keep: all grid times, the end, every n-th grid time and the end, or the times
         listed. Times between grid times are read by linear interpolation.
@@ -143,8 +144,9 @@ def solve(
     streamed = isinstance(save, Moments)
     saves = plan_saves(save.times if isinstance(save, Moments) else save, t0, t1, step)
     layout = plan(problem, t0, t1, step)
+    scheme.check(problem, layout.state_shape)
     if noise is not None:
-        noise.require_room(count, layout.n_steps * fine, channels_of(problem, layout.state_shape))
+        noise.require_room(count, layout.n_steps * fine, layout.channels)
     seed = streams.seed_of(rng) if noise is None or rng is not None else noise.seed
     x = _allocate(0 if streamed else count, len(saves), layout.past.shape[2])
     run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x, noise, fine)
@@ -196,7 +198,7 @@ class _Run:
     def start(self, method: Method, threads: int, progress: Progress) -> None:
         """Compile, and run all paths or as many as Ctrl-C lets."""
         plan, saves = self.plan, self.saves
-        model = compile_model(self.problem, plan.state_shape, method, self.paths)
+        model = compile_model(self.problem, plan.state_shape, plan.channels, method, self.paths)
         width = model.layout.width
         brownian = self.noise
         drive = compiled_driver()

@@ -83,6 +83,28 @@ def test_additive_noise_is_kept_and_a_linear_problem_is_itself():
     assert linearize(problem, 0.0).covariance() == pytest.approx(exact, rel=1e-12)
 
 
+def test_a_noise_matrix_is_kept_and_differentiated():
+    """One gain for each Wiener process: the derivative of its column."""
+
+    def matrix(t, x, d):
+        return np.array([[0.1 * x[0], 0.2, 0.0], [0.3, 0.4 * d[0][0], x[0] * x[1]]])
+
+    problem = sdde.Problem(
+        lambda t, x, d: -d[0], matrix, delays=0.5, history=[1.0, 2.0], noise="general"
+    )
+    c = linearize(problem, [1.0, 2.0]).coefficients
+    np.testing.assert_allclose(c.noise, [[0.1, 0.2, 0.0], [0.3, 0.4, 2.0]])
+    np.testing.assert_allclose(c.gains[0][0], [[0.1, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(c.gains[1][1], [[0.0, 0.0], [0.4, 0.0]])
+    np.testing.assert_allclose(c.gains[0][2], [[0.0, 0.0], [2.0, 1.0]])
+    constant = problem.replace(diffusion=np.array([[0.1, 0.2], [0.3, 0.4]]))
+    c = linearize(constant, [1.0, 2.0]).coefficients
+    np.testing.assert_allclose(c.noise, [[0.1, 0.2], [0.3, 0.4]])
+    strat = problem.replace(calculus="stratonovich")
+    with pytest.raises(ArgumentError, match="sense of Itô"):
+        linearize(strat, [1.0, 2.0])
+
+
 def test_misuse_is_named():
     """Jumps and functions that cannot be read."""
     jump = sdde.Jump(1.0, lambda t, x, delayed, mark: -0.1 * x)

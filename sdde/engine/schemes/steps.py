@@ -104,9 +104,9 @@ class LaneStep:
 
     def norm(self, values: Sequence[str]) -> str:
         """Return the Euclidean norm over the components."""
-        if len(values) == 1:
-            return f"abs({values[0]})"
-        return "sqrt(" + " + ".join(f"{value} * {value}" for value in values) + ")"
+        squares = " + ".join(f"{value} * {value}" for value in values)
+        self.writer.lane.add(f"norm = sqrt({squares})")
+        return "norm"
 
     def finish(self, values: Sequence[str]) -> None:
         """Make `values` the new state."""
