@@ -12,7 +12,6 @@ import sdde
 from sdde.engine import compile as compiling
 from sdde.engine import storage
 from sdde.engine.forms import forms_of
-from sdde.engine.methods import EULER_MARUYAMA
 from sdde.solving import solve as solving
 from tests import reference
 
@@ -258,10 +257,3 @@ def test_importing_the_package_compiles_nothing():
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_the_method_declares_its_orders():
-    """Users choose methods by them."""
-    assert EULER_MARUYAMA.strong_order["additive"] == 1.0
-    assert EULER_MARUYAMA.strong_order["multiplicative"] == 0.5
-    assert EULER_MARUYAMA.weak_order == 1.0

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import sdde
+from sdde.engine.methods import METHODS
+from sdde.engine.noise_classes import CLASSES, noise_class
 from tests import reference_schemes as reference
 
 EXPLICIT = ("euler-maruyama", "heun", "tamed-euler", "euler-heun")
@@ -249,3 +251,35 @@ def test_misuse_of_noise_is_refused(changes, match, monkeypatch):
 
     with pytest.raises(sdde.ArgumentError, match=match):
         solve()
+
+
+def test_every_method_declares_an_order_for_every_class_of_noise_it_takes():
+    """Users choose methods by them; the measured orders are in `test_orders`."""
+    assert METHODS["euler-maruyama"].orders["additive"] == (1.0, 1.0)
+    assert METHODS["euler-maruyama"].orders["delayed"] == (0.5, 1.0)
+    for method in METHODS.values():
+        assert set(method.orders) <= set(CLASSES)
+        assert all(0.0 < order.strong <= order.weak <= 2.0 for order in method.orders.values())
+
+
+@pytest.mark.parametrize(
+    ("diffusion", "changes", "expected"),
+    [
+        (None, {}, "none"),
+        (0.3, {}, "additive"),
+        (lambda t, x, d: [0.1 + t, 0.2], {}, "additive"),
+        (lambda t, x, d: 0.1 * x, {}, "diagonal"),
+        (lambda t, x, d: 0.1 * x[::-1], {}, "general"),
+        (lambda t, x, d: 0.1 * x[::-1], {"noise": "scalar"}, "commutative"),
+        (lambda t, x, d: x + d[0], {}, "delayed"),
+        (lambda t, x, d: [[x[0], 0.0], [0.0, x[1]]], {"noise": "commutative"}, "commutative"),
+        (lambda t, x, d: [[x[0], 0.0], [0.0, x[1]]], {"noise": "general"}, "general"),
+        (lambda t, x, d: x if x[0] > 0.0 else 2.0 * x, {}, "delayed"),
+        (lambda t, x, d: x if x[0] > 0.0 else 2.0 * x, {"delays": ()}, "general"),
+    ],
+)
+def test_the_class_of_noise_is_read_from_the_functions(diffusion, changes, expected):
+    """The order of a method depends on it."""
+    arguments = {"delays": 0.5, "history": [1.0, 2.0]} | changes
+    problem = sdde.Problem(lambda t, x, d: -x, diffusion, **arguments)
+    assert noise_class(problem, (2,)) == expected
