@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
-from sdde.engine import streams
-from sdde.engine.compile import compiled_noise
+from sdde.engine import seeds
 
 Floats = NDArray[np.float64]
 _WIDTH = 8  # paths computed together
@@ -83,7 +82,7 @@ class Brownian:
         store = object.__setattr__
         store(self, "finest", checks.positive("finest", self.finest, example=0.01))
         store(self, "antithetic", checks.flag("antithetic", self.antithetic))
-        store(self, "seed", streams.seed_of(self.rng))
+        store(self, "seed", seeds.seed_of(self.rng))
 
     @classmethod
     def from_increments(cls, increments: ArrayLike, dt: float) -> "Brownian":
@@ -163,7 +162,7 @@ class Brownian:
         paths, steps, channels : int
             What a run needs; `steps` are finest ones.
         """
-        streams.require_room(paths=paths, steps=steps, channels=channels)
+        seeds.require_room(paths=paths, steps=steps, channels=channels)
         if self.recorded is None:
             return
         needs = (paths, steps, channels)
@@ -200,13 +199,15 @@ class Brownian:
         sdde.ArgumentError
             If `dt` is not a whole multiple of `finest`, or recorded increments do not suffice.
         """
+        from sdde.engine.compile import compiled_noise  # loads the compiler
+
         fine = self.fine_steps(dt)
         count = checks.integer("steps", steps)
         lanes = checks.integer("paths", paths, lowest=1)
         processes = checks.integer("channels", channels, lowest=1)
         self.require_room(lanes, count * fine, processes)
         fill = compiled_noise(_WIDTH, self.kind)
-        k0, k1 = (np.uint64(word) for word in streams.key_of(self.seed))
+        k0, k1 = (np.uint64(word) for word in seeds.key_of(self.seed))
         result = np.empty((lanes, count, processes))
         z = np.empty((count, processes * _WIDTH))
         recorded = NOTHING if self.recorded is None else self.recorded

@@ -48,7 +48,7 @@ def test_arrays_in_args_are_copies_that_nobody_can_change():
         ({"history": ([-1.0, 0.0], [1.0])}, r"has shape \(1,\), expected \(2,\)"),
         ({"args": 2.0}, r"args = 2.0 is not a tuple.\n  Write args = \(2.0,\)"),
         ({"args": ("text",)}, r"args\[0\] = 'text' is neither a number"),
-        ({"noise": "general"}, "noise = 'general' is not known"),
+        ({"noise": "full"}, "noise = 'full' is not known"),
         ({"diffusion": [[1.0]]}, r"has shape \(1, 1\)"),
         ({"jumps": 3.0}, "does not hold sdde.Jump values"),
     ],
