@@ -53,3 +53,44 @@ def network_gradient(net, x, rows):
                 back.append(value * (1.0 - read[r] ** 2 if tanh else float(read[r] > 0.0)))
             late = back
     return out
+
+
+def normals(dim, key, run, worker, job):
+    """The standard normal numbers of a job, one for each parameter."""
+    width = dim if dim == 1 else dim + dim % 2
+    return [
+        streams.normal(*key, run, job * width + i, worker, streams.GRADIENT) for i in range(dim)
+    ]
+
+
+def logistic_gradient(objective, x, rows):
+    """One sample after the other, from the derivative of log(1 + exp(z)) - y z."""
+    out = [objective.regularisation * v for v in x]
+    for row in rows:
+        inputs, label = objective.inputs[row], objective.labels[row]
+        logit = sum(a * b for a, b in zip(inputs, x, strict=True))
+        residual = 1.0 / (1.0 + math.exp(-logit)) - label
+        for f, value in enumerate(inputs):
+            out[f] += residual * value / len(rows)
+    return out
+
+
+def factorisation_gradient(objective, x, entries):
+    """One entry after the other, from the derivative of (u_i . v_j - m_ij)^2 / 2."""
+    rank, (rows, columns) = objective.rank, objective.target.shape
+    out = [0.0] * len(x)
+    for entry in entries:
+        i, j = entry // columns, entry % columns
+        left, right = i * rank, (rows + j) * rank
+        error = sum(x[left + r] * x[right + r] for r in range(rank)) - objective.target[i, j]
+        for r in range(rank):
+            out[left + r] += error * x[right + r] / len(entries)
+            out[right + r] += error * x[left + r] / len(entries)
+    return out
+
+
+def drawn_entries(objective, key, run, worker, job):
+    """Entries of the target in the mini-batch of a job."""
+    steps = range(job * objective.batch, (job + 1) * objective.batch)
+    size = objective.target.size
+    return [int(streams.uniform(*key, run, s, worker, streams.SAMPLING) * size) for s in steps]

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdde.cluster.dense_quadratic import DenseQuadratic
     from sdde.cluster.dropping_methods import (
         AgeThreshold,
         EventTriggered,
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
         Ringmaster,
         StalenessThreshold,
     )
+    from sdde.cluster.factorisation import MatrixFactorisation
     from sdde.cluster.live_run import LiveRun, live
+    from sdde.cluster.logistic import Logistic
     from sdde.cluster.methods import (
         APSGD,
         AsyncSGD,
@@ -30,10 +33,11 @@ if TYPE_CHECKING:
         Synchronous,
     )
     from sdde.cluster.network import Network
-    from sdde.cluster.objective import Objective, rosenbrock, strict_saddle
+    from sdde.cluster.objective import Objective
     from sdde.cluster.prescribed import PrescribedStaleness, simulate_staleness
     from sdde.cluster.projections import Ball, Box
     from sdde.cluster.quadratic import Quadratic
+    from sdde.cluster.ready_objectives import log_well, rosenbrock, star_well, strict_saddle
     from sdde.cluster.rules import (
         BalancedGroup,
         Chance,
@@ -83,8 +87,13 @@ _HOMES = {
     "Objective": "objective",
     "PrescribedStaleness": "prescribed",
     "simulate_staleness": "prescribed",
-    "rosenbrock": "objective",
-    "strict_saddle": "objective",
+    "DenseQuadratic": "dense_quadratic",
+    "Logistic": "logistic",
+    "MatrixFactorisation": "factorisation",
+    "rosenbrock": "ready_objectives",
+    "strict_saddle": "ready_objectives",
+    "log_well": "ready_objectives",
+    "star_well": "ready_objectives",
     "Runs": "runs",
     "SharedLink": "system",
     "Softmax": "softmax",
@@ -146,8 +155,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "System", "SharedLink", "Quadratic", "Softmax", "Network", "Objective",
-    "rosenbrock", "strict_saddle", "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
+    "System", "SharedLink", "Quadratic", "DenseQuadratic", "Logistic", "Softmax", "Network",
+    "MatrixFactorisation", "Objective", "rosenbrock", "strict_saddle", "log_well", "star_well",
+    "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
     "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "APSGD",
     "Rennala", "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from sdde.cluster.logistic import Logistic
 from sdde.cluster.network import Network
 from sdde.cluster.objective_kinds import MEASURES
 from sdde.cluster.samples import Samples
@@ -318,6 +319,62 @@ def network_loss(x, numbers, scratch):
             high, hits = _judge(logits, labels, first, count)
             total += _shares(logits, count) - high
             right += hits
+        if part == 0:
+            fit = total / rows
+            scratch[0] = right / rows
+        else:
+            scratch[1], scratch[2] = total / rows, right / rows
+    return fit + 0.5 * numbers[_PENALTY] * _square(x) - numbers[_LOWEST]
+
+
+def logistic_numbers(objective: Logistic) -> tuple[Floats, int]:
+    """Return the numbers of a logistic regression, and the size of its scratch."""
+    features = objective.inputs.shape[1]
+    chunk = _chunk(features)
+    numbers = _numbers(
+        objective.samples, objective.batch, chunk, objective.regularisation,
+        objective.optimum()[1], [],
+    )  # fmt: skip
+    return numbers, len(MEASURES) + chunk * (features + 1)
+
+
+def logistic_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):
+    """Gradient of logistic regression on the rows that this job draws."""
+    features, batch, chunk = (
+        int(numbers[_FEATURES]), int(numbers[_BATCH]), int(numbers[_CHUNK]),
+    )  # fmt: skip
+    drawn = scratch[3 : 3 + chunk * features].reshape((chunk, features))
+    target = scratch[3 + chunk * features : 3 + chunk * (features + 1)]
+    for i in range(features):
+        out[i] = numbers[_PENALTY] * reads[row, i]
+    share = 1.0 / batch
+    for first in range(0, batch, chunk):
+        count = min(chunk, batch - first)
+        _fetch(numbers, drawn, target, count, first, k0, k1, run, worker, job)
+        for s in range(count):
+            logit = 0.0
+            for f in range(features):
+                logit += drawn[s, f] * reads[row, f]
+            residual = share * (0.5 * (1.0 + math.tanh(0.5 * logit)) - target[s])
+            for f in range(features):
+                out[f] += residual * drawn[s, f]
+
+
+def logistic_loss(x, numbers, scratch):
+    """Excess loss of logistic regression over all rows; measures go into the scratch."""
+    features = int(numbers[_FEATURES])
+    fit, at = 0.0, _HEADER
+    for part in range(2):  # training rows, then test rows
+        rows = int(numbers[_SAMPLES if part == 0 else _TESTS])
+        labels = numbers[at + rows * features : at + rows * (features + 1)]
+        total, right = 0.0, 0
+        for s in range(rows):
+            logit = 0.0
+            for f in range(features):
+                logit += numbers[at + s * features + f] * x[f]
+            total += max(logit, 0.0) + math.log1p(math.exp(-abs(logit))) - labels[s] * logit
+            right += (1.0 if logit > 0.0 else 0.0) == labels[s]
+        at += rows * (features + 1)
         if part == 0:
             fit = total / rows
             scratch[0] = right / rows

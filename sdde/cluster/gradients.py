@@ -15,6 +15,9 @@ import numpy as np
 from numba import float64, int64, njit, void
 from numpy.typing import NDArray
 
+from sdde.cluster.dense_quadratic import DenseQuadratic
+from sdde.cluster.factorisation import MatrixFactorisation
+from sdde.cluster.logistic import Logistic
 from sdde.cluster.network import Network
 from sdde.cluster.objective import Objective
 from sdde.cluster.objective_kinds import measures_of
@@ -45,6 +48,7 @@ class Compiled(NamedTuple):
     loss_interval: int  # updates between two looks at the loss of a run that stops on it
     diagonal: bool = False  # a quadratic, whose gradient the loop knows
     measures: tuple[str, ...] = ()  # what the loss leaves at the beginning of the scratch
+    callbacks: Any = None  # plain Python functions, kept alive, and the exceptions they raised
 
 
 def compiled(objective: Any) -> Compiled:
@@ -58,26 +62,58 @@ def compiled(objective: Any) -> Compiled:
         functions = _function(diagonal_gradient, GRADIENT), _function(diagonal_loss, LOSS)
         return Compiled(*functions, numbers, 0, np.array(objective.start), 1, diagonal=True)
     if isinstance(objective, Objective):
-        header = [objective.samples, objective.batch, objective.lowest]
-        numbers = np.concatenate([header, objective.noise])
-        functions = _users(objective.gradient_function, objective.loss_function, objective.samples)
-        start = np.array(objective.start)
-        return Compiled(*functions, numbers, 0, start, 100 if objective.samples else 1)
+        return _of_functions(objective)
     from sdde.cluster import data_gradients as data
+    from sdde.cluster import matrix_gradients as matrix
 
-    if isinstance(objective, Network):
-        numbers, scratch = data.network_numbers(objective)
-        pair = data.network_gradient, data.network_loss
-    else:
-        numbers, scratch = data.softmax_numbers(objective)
-        pair = data.softmax_gradient, data.softmax_loss
-    functions = (
-        _function(pair[0], GRADIENT, data.SOURCE), _function(pair[1], LOSS, data.SOURCE),
-    )  # fmt: skip
+    module, interval = data, 100
+    match objective:
+        case Network():
+            numbers, scratch = data.network_numbers(objective)
+            pair = data.network_gradient, data.network_loss
+        case Logistic():
+            numbers, scratch = data.logistic_numbers(objective)
+            pair = data.logistic_gradient, data.logistic_loss
+        case DenseQuadratic():
+            numbers, scratch = matrix.dense_numbers(objective)
+            pair, module, interval = (matrix.dense_gradient, matrix.dense_loss), matrix, 1
+        case MatrixFactorisation():
+            numbers, scratch = matrix.factorisation_numbers(objective)
+            pair, module = (matrix.factorisation_gradient, matrix.factorisation_loss), matrix
+        case _:
+            numbers, scratch = data.softmax_numbers(objective)
+            pair = data.softmax_gradient, data.softmax_loss
     return Compiled(
-        *functions, numbers, scratch, np.array(objective.start), 100,
-        measures=measures_of(objective),
+        _function(pair[0], GRADIENT, module.SOURCE), _function(pair[1], LOSS, module.SOURCE),
+        numbers, scratch, np.array(objective.start), interval, measures=measures_of(objective),
     )  # fmt: skip
+
+
+def _of_functions(objective: Objective) -> Compiled:
+    """Return the functions of a user's own, compiled or called back."""
+    start, interval = np.array(objective.start), 100 if objective.samples else 1
+    if not objective.compiled:
+        from sdde.cluster import python_gradients as python
+
+        callbacks = python.Callbacks(objective)
+        numbers, scratch = python.python_numbers(objective, callbacks)
+        return Compiled(
+            _function(python.python_gradient, GRADIENT, python.SOURCE),
+            _function(python.python_loss, LOSS, python.SOURCE),
+            numbers, scratch, start, interval, measures=measures_of(objective),
+            callbacks=callbacks,
+        )  # fmt: skip
+    header = [objective.samples, objective.batch, objective.lowest]
+    numbers = np.concatenate([header, objective.noise])
+    template = _noisy_gradient
+    if objective.samples:
+        template = _batch_gradient if objective.whole_batches else _sampled_gradient
+    pair = (
+        _user(template, objective.gradient_function, GRADIENT, "gradient"),
+        _user(_excess_loss, objective.loss_function, LOSS, "loss"),
+    )
+    scratch = objective.batch if objective.whole_batches else 0
+    return Compiled(*pair, numbers, scratch, start, interval)
 
 
 @cache
@@ -85,15 +121,6 @@ def _function(function: FunctionType, signature: Any, source: bytes = b"") -> An
     source = source or Path(__file__).read_bytes()
     key = storage.key_of(source, function.__name__.encode())
     return storage.compiled(function, signature, key)
-
-
-def _users(gradient: Any, loss: Any, samples: int) -> tuple[Any, Any]:
-    """Compile functions of the user's own."""
-    template = _sampled_gradient if samples else _noisy_gradient
-    return (
-        _user(template, gradient, GRADIENT, "gradient"),
-        _user(_excess_loss, loss, LOSS, "loss"),
-    )
 
 
 def _user(template: FunctionType, function: Any, signature: Any, name: str) -> Any:
@@ -104,7 +131,9 @@ def _user(template: FunctionType, function: Any, signature: Any, name: str) -> A
     )
     try:
         try:
-            key = storage.key_of(Path(__file__).read_bytes(), fingerprint(function), name.encode())
+            key = storage.key_of(
+                Path(__file__).read_bytes(), fingerprint(function), template.__name__.encode()
+            )
         except Unhashable:
             return njit(signature, nogil=True, error_model="numpy", fastmath=False)(outer)
         return storage.compiled(outer, signature, key)
@@ -112,7 +141,8 @@ def _user(template: FunctionType, function: Any, signature: Any, name: str) -> A
         cause = str(error).strip().splitlines()[-1]
         raise CompileError(
             f"{name} could not be compiled by numba: {cause}\n"
-            "  It gets x as a float64 array (and a sample's number) and must return an array."
+            "  It gets x as a float64 array (and a sample's number) and must return an array.\n"
+            "  from_callables(..., compile=False) calls it as plain Python instead."
         ) from None
 
 
@@ -146,6 +176,21 @@ def _sampled_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, jo
         slope = _function_of_user(x, int(u * samples))
         for i in range(dim):
             out[i] += slope[i] / batch
+
+
+def _batch_gradient(reads, row, out, numbers, scratch, k0, k1, run, worker, job):
+    dim, samples, batch = reads.shape[1], int(numbers[0]), int(numbers[1])
+    rows = scratch[:batch].view(np.int64)
+    for s in range(batch):
+        u = streams.uniform(k0, k1, run, job * batch + s, worker, streams.SAMPLING)
+        rows[s] = int(u * samples)
+    slope = _function_of_user(reads[row].copy(), rows.copy())
+    width = dim + dim % 2
+    for i in range(dim):
+        out[i] = slope[i]
+        if numbers[3 + i] > 0.0:
+            z = streams.normal(k0, k1, run, job * width + i, worker, streams.GRADIENT)
+            out[i] += numbers[3 + i] * z
 
 
 def _excess_loss(x, numbers, scratch):

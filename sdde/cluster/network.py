@@ -283,7 +283,6 @@ def _dim(widths: tuple[int, ...]) -> int:
 
 
 def _random_weights(widths: tuple[int, ...], activation: str, rng: Any) -> Floats:
-
     generator = np.random.default_rng(seed_of(rng))
     parts = []
     for rows, columns in pairwise(widths):

@@ -1,12 +1,13 @@
 """Objectives of the user's own: a gradient and a loss as ordinary Python functions.
 
 The functions are compiled by numba when a simulation first needs them and kept on disk by their
-content. Randomness is added here, so that it has addresses like all other randomness: normal noise
-on each component, or mini-batches of numbered samples. Nothing here knows about workers or time.
+content, or stay plain Python and are called back, or are those of a PyTorch module. Randomness is
+added here, so that it has addresses like all other randomness: normal noise on each component, or
+mini-batches of numbered samples. Nothing here knows about workers or time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ Floats = NDArray[np.float64]
 class Objective:
     """A function to be minimised, given by its gradient and its loss.
 
-    Build it with `from_callables`.
+    Build it with `from_callables` or `from_torch`.
 
     Attributes
     ----------
@@ -39,6 +40,18 @@ class Objective:
         gradient.
     lowest : float
         Loss at the minimum.
+    whole_batches : bool
+        Whether the gradient takes all samples of a batch in one call.
+    compiled : bool
+        Whether numba compiles the functions.
+    measures : dict of str to callable
+        What is recorded beside the loss, each a function of the parameters.
+
+    Examples
+    --------
+    >>> bowl = Objective.from_callables(lambda x: 2.0 * x, lambda x: (x * x).sum(), 3)
+    >>> bowl
+    Objective(3 parameters)
     """
 
     gradient_function: Callable[..., Any]
@@ -49,6 +62,13 @@ class Objective:
     samples: int
     batch: int
     lowest: float
+    whole_batches: bool = False
+    compiled: bool = True
+    measures: dict[str, Callable[[Floats], Any]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        drawn = f", batches of {self.batch} from {self.samples} samples" if self.samples else ""
+        return f"Objective({self.dim} parameters{drawn})"
 
     @staticmethod
     def from_callables(
@@ -61,14 +81,18 @@ class Objective:
         samples: int | None = None,
         batch: int = 1,
         lowest: float = 0.0,
+        whole_batches: bool = False,
+        compile: bool = True,
+        measures: dict[str, Callable[[Floats], Any]] | None = None,
     ) -> "Objective":
-        """Return an objective from Python functions that numba can compile.
+        """Return an objective from Python functions.
 
         Parameters
         ----------
         gradient : callable
             ``gradient(x)`` returns an array ``(dim,)``; with `samples` given, ``gradient(x,
-            sample)`` returns the gradient of one sample's loss, the samples counted from 0.
+            sample)`` returns the gradient of one sample's loss, the samples counted from 0, or
+            with `whole_batches` ``gradient(x, rows)`` the mean gradient of a batch.
         loss : callable
             ``loss(x)`` returns the loss that is recorded, over all data.
         dim : int
@@ -84,6 +108,15 @@ class Objective:
             Samples in one gradient.
         lowest : float
             Loss at the minimum; `Runs` record the loss above it.
+        whole_batches : bool
+            Give the gradient an array of the numbers of all samples in the batch at once.
+        compile : bool
+            True: numba compiles the functions. False: they are called as plain Python. Events,
+            samples and noise are the same; a call takes some microseconds more, and threads do not
+            help, as one call runs at a time.
+        measures : dict of str to callable, optional
+            Functions of the parameters that are recorded beside the loss, as ``{"accuracy": f}``;
+            only with ``compile=False``.
 
         Returns
         -------
@@ -103,6 +136,17 @@ class Objective:
         ... )
         >>> well.dim, well.loss([1.0])
         (1, 0.0)
+
+        The mean of a table, one row at a time, by functions that numba never sees:
+
+        >>> table = {"rows": np.array([[1.0, 2.0], [3.0, 6.0]])}
+        >>> mean = Objective.from_callables(
+        ...     lambda x, rows: x - table["rows"][rows].mean(axis=0),
+        ...     lambda x: 0.5 * ((x - table["rows"].mean(axis=0)) ** 2).sum(), 2,
+        ...     start=0.0, samples=2, whole_batches=True, compile=False,
+        ... )
+        >>> mean
+        Objective(2 parameters, batches of 1 from 2 samples)
         """
         count = checks.integer("dim", dim, lowest=1)
         checks.function("gradient", gradient, signature="(x)")
@@ -113,7 +157,25 @@ class Objective:
             raise checks.fail("noise", noise, "holds a negative value", remedy="noise = 0.1")
         number = 0 if samples is None else checks.integer("samples", samples, lowest=1)
         size = checks.integer("batch", batch, lowest=1)
-        slope = np.asarray(gradient(first.copy(), 0) if number else gradient(first.copy()))
+        whole, native = (
+            checks.flag("whole_batches", whole_batches), checks.flag("compile", compile),
+        )  # fmt: skip
+        if whole and not number:
+            raise checks.fail(
+                "whole_batches", whole_batches, "needs samples", remedy="For example samples = 100."
+            )
+        beside = dict(measures or {})
+        if beside and native:
+            raise checks.fail(
+                "measures", sorted(beside), "needs plain Python functions",
+                remedy="compile = False, or no measures.",
+            )  # fmt: skip
+        for name, function in beside.items():
+            checks.function(f"measures[{name!r}]", function, signature="(x)")
+        if not number:
+            slope = np.asarray(gradient(first.copy()))
+        else:
+            slope = np.asarray(gradient(first.copy(), np.zeros(size, np.int64) if whole else 0))
         if slope.shape != (count,):
             raise checks.fail(
                 "gradient", gradient, f"returned shape {slope.shape}, expected ({count},)"
@@ -123,103 +185,76 @@ class Objective:
         for array in (first, spread):
             array.setflags(write=False)
         return Objective(
-            gradient, loss, count, first, spread, number, size, checks.number("lowest", lowest)
-        )
+            gradient, loss, count, first, spread, number, size, checks.number("lowest", lowest),
+            whole, native, beside,
+        )  # fmt: skip
+
+    @staticmethod
+    def from_torch(
+        module: Any,
+        loss: Callable[[Any, Any], Any],
+        inputs: Any,
+        targets: Any,
+        *,
+        batch: int = 16,
+        lowest: float = 0.0,
+        test: tuple[Any, Any] | None = None,
+    ) -> "Objective":
+        """Return the training of a PyTorch module as an objective.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The model; its present parameters are the start. It is not changed.
+        loss : callable
+            ``loss(module(inputs), targets)`` returns the mean loss of a batch, as
+            ``torch.nn.functional.cross_entropy`` does.
+        inputs, targets : torch.Tensor or array
+            All samples, along the first axis.
+        batch : int
+            Samples in one gradient, drawn with replacement.
+        lowest : float
+            Loss at the minimum; `Runs` record the loss above it.
+        test : tuple (inputs, targets), optional
+            Samples for the test loss and, where targets are classes, the test error.
+
+        Returns
+        -------
+        Objective
+            Where targets are whole numbers and the module returns one score for each class, the
+            runs record accuracy.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If torch is not installed, `module` is not a module or has no parameters to train, or
+            inputs and targets differ in length.
+
+        Notes
+        -----
+        Everything but the module's own arithmetic is the simulator's: events, samples and their
+        order are those of any other objective, and the parameters are float64 there whatever the
+        module computes in. The speed is torch's. The module should be a function of its parameters
+        and inputs: dropout would draw numbers of its own, and running averages are not kept.
+
+        Examples
+        --------
+        >>> import torch  # doctest: +SKIP
+        >>> model = torch.nn.Linear(64, 10)  # doctest: +SKIP
+        >>> objective = Objective.from_torch(  # doctest: +SKIP
+        ...     model, torch.nn.functional.cross_entropy, images, labels, batch=32
+        ... )
+        """
+        from sdde.cluster.torch_functions import TorchFunctions
+
+        size = checks.integer("batch", batch, lowest=1)
+        functions = TorchFunctions(module, loss, inputs, targets, test)
+        return Objective.from_callables(
+            functions.gradient, functions.loss, functions.dim, start=functions.start,
+            samples=functions.samples, batch=size, lowest=lowest, whole_batches=True,
+            compile=False, measures=functions.measures(),
+        )  # fmt: skip
 
     def loss(self, x: ArrayLike) -> float:
         """Return the loss at `x` (not the excess above the minimum)."""
         return float(self.loss_function(checks.vector("x", x)))
-
-
-def rosenbrock(dim: int = 2, *, noise: float = 0.0) -> Objective:
-    r"""Return the Rosenbrock function scaled by 1/100: a curved valley with its minimum at ones.
-
-    .. math:: f(x) = \sum_i (x_{i+1} - x_i^2)^2 + \tfrac1{100} (1 - x_i)^2
-
-    Parameters
-    ----------
-    dim : int
-        Number of parameters, at least 2.
-    noise : float
-        Standard deviation of the noise on each gradient component.
-
-    Returns
-    -------
-    Objective
-        Starting at 0 in every coordinate.
-
-    Raises
-    ------
-    sdde.ArgumentError
-        If `dim` is below 2 or `noise` negative.
-
-    Examples
-    --------
-    >>> rosenbrock(3).loss([1.0, 1.0, 1.0])
-    0.0
-    """
-    checks.integer("dim", dim, lowest=2)
-    return Objective.from_callables(
-        _rosenbrock_gradient, _rosenbrock_loss, dim, start=0.0, noise=noise
-    )
-
-
-def _rosenbrock_gradient(x):
-    out = np.zeros(len(x))
-    for i in range(len(x) - 1):
-        gap = x[i + 1] - x[i] * x[i]
-        out[i] += -4.0 * x[i] * gap - 0.02 * (1.0 - x[i])
-        out[i + 1] += 2.0 * gap
-    return out
-
-
-def _rosenbrock_loss(x):
-    total = 0.0
-    for i in range(len(x) - 1):
-        gap = x[i + 1] - x[i] * x[i]
-        total += gap * gap + 0.01 * (1.0 - x[i]) * (1.0 - x[i])
-    return total
-
-
-def strict_saddle(dim: int = 2, *, noise: float = 0.0) -> Objective:
-    r"""Return a double well that starts exactly at its saddle.
-
-    .. math:: f(x) = \tfrac14 (x_1^2 - 1)^2 + \tfrac12 \sum_{i>1} x_i^2
-
-    The saddle at 0 has curvature -1 along the first axis; the minima are at :math:`x_1 = \pm 1`.
-
-    Parameters
-    ----------
-    dim : int
-        Number of parameters, at least 1.
-    noise : float
-        Standard deviation of the noise on each gradient component; without noise nothing moves.
-
-    Returns
-    -------
-    Objective
-
-    Raises
-    ------
-    sdde.ArgumentError
-        If `dim` is below 1 or `noise` negative.
-
-    Examples
-    --------
-    >>> strict_saddle(2).loss([0.0, 0.0]), strict_saddle(2).loss([-1.0, 0.0])
-    (0.25, 0.0)
-    """
-    return Objective.from_callables(_saddle_gradient, _saddle_loss, dim, start=0.0, noise=noise)
-
-
-def _saddle_gradient(x):
-    out = x.copy()
-    out[0] = x[0] * (x[0] * x[0] - 1.0)
-    return out
-
-
-def _saddle_loss(x):
-    total = 0.25 * (x[0] * x[0] - 1.0) ** 2
-    for i in range(1, len(x)):
-        total += 0.5 * x[i] * x[i]
-    return total

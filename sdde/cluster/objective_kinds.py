@@ -3,13 +3,19 @@
 from typing import Any
 
 from sdde import checks
+from sdde.cluster.dense_quadratic import DenseQuadratic
+from sdde.cluster.factorisation import MatrixFactorisation
+from sdde.cluster.logistic import Logistic
 from sdde.cluster.network import Network
 from sdde.cluster.objective import Objective
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.softmax import Softmax
 
 MEASURES = ("accuracy", "test_loss", "test_accuracy")  # in the order of the compiled losses
-KINDS = (Quadratic, Softmax, Network, Objective)
+KINDS = (
+    Quadratic, DenseQuadratic, Logistic, Softmax, Network, MatrixFactorisation, Objective,
+)  # fmt: skip
+_CLASSIFIERS = Logistic | Softmax | Network
 
 
 def check_objective(objective: Any) -> None:
@@ -31,7 +37,9 @@ def check_objective(objective: Any) -> None:
 
 def measures_of(objective: Any) -> tuple[str, ...]:
     """Return what is recorded beside the loss: accuracy, and test results where rows are kept."""
-    if not isinstance(objective, Softmax | Network):
+    if isinstance(objective, Objective):
+        return tuple(objective.measures)
+    if not isinstance(objective, _CLASSIFIERS):
         return ()
     return MEASURES if len(objective.samples.test_inputs) else MEASURES[:1]
 

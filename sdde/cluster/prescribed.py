@@ -170,6 +170,8 @@ def simulate_staleness(
     with ThreadPoolExecutor(min(crew, count)) as pool:
         for part in pool.map(work, range(count)):
             total[: len(part)] += part
+    if target.callbacks is not None:
+        target.callbacks.raise_failure()
     none = np.zeros((count, 1), np.int64)
     return Runs(
         objective=objective, method=staleness, system=None, workers=1, learning_rate=rate,

@@ -145,9 +145,6 @@ def digits(test: float, rng: Any, *, ones: bool) -> tuple[Floats, Integers, Any]
     inputs, labels, test
         `test` is a pair or None.
     """
-    share = checks.nonnegative("test", test, example=0.25)
-    if share >= 1.0:
-        raise checks.fail("test", test, "is not below 1", remedy="For example test = 0.25.")
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -159,12 +156,37 @@ def digits(test: float, rng: Any, *, ones: bool) -> tuple[Floats, Integers, Any]
     pixels = images.data / 16.0
     if ones:
         pixels = np.hstack([pixels, np.ones((len(pixels), 1))])
-    kept = round(share * len(pixels))
+    return held_out(pixels, images.target, test, rng)
+
+
+def held_out(
+    inputs: Floats, labels: Integers, test: float, rng: Any
+) -> tuple[Floats, Integers, tuple[Floats, Integers] | None]:
+    """Return data with a random share of the rows kept for testing.
+
+    Parameters
+    ----------
+    inputs, labels : array
+        All rows.
+    test : float
+        Share of the rows kept for testing, in [0, 1).
+    rng : None, int, SeedSequence or Generator
+        Chooses them.
+
+    Returns
+    -------
+    inputs, labels, test
+        `test` is a pair, or None if no row is kept.
+    """
+    share = checks.nonnegative("test", test, example=0.25)
+    if share >= 1.0:
+        raise checks.fail("test", test, "is not below 1", remedy="For example test = 0.25.")
+    kept = round(share * len(inputs))
     if not kept:
-        return pixels, images.target, None
-    order = np.random.default_rng(seed_of(rng)).permutation(len(pixels))
+        return inputs, labels, None
+    order = np.random.default_rng(seed_of(rng)).permutation(len(inputs))
     held, rest = np.sort(order[:kept]), np.sort(order[kept:])
-    return pixels[rest], images.target[rest], (pixels[held], images.target[held])
+    return inputs[rest], labels[rest], (inputs[held], labels[held])
 
 
 def starting_point(start: float | ArrayLike, dim: int) -> Floats:

@@ -268,6 +268,8 @@ class _Job:
                 records.stop[0] = True
                 raise
             parts = [future.result() for future in futures]
+        if target.callbacks is not None:
+            target.callbacks.raise_failure()
         total = np.zeros(max(len(part) for part, _ in parts), np.int64)
         for part, _ in parts:
             total[: len(part)] += part

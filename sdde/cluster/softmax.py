@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
+from sdde.cluster.convex import local_quadratic, newton
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.samples import Samples, digits, samples_of, starting_point
 
 Floats = NDArray[np.float64]
-
-_NEWTON_STEPS = 100
-
 
 @dataclass(frozen=True, eq=False)
 class Softmax:
@@ -258,24 +256,7 @@ class Softmax:
 
     @cached_property
     def _optimum(self) -> tuple[Floats, float]:
-        # Damped Newton; the loss is strictly convex, so this cannot end elsewhere.
-        x = np.zeros(self.dim)
-        value = self.loss(x)
-        for _ in range(_NEWTON_STEPS):
-            slope = self.gradient(x)
-            direction = np.linalg.solve(self.hessian(x), slope)
-            decrement = float(slope @ direction)
-            if decrement < 1e-26:
-                break
-            share = 1.0
-            while (trial := self.loss(x - share * direction)) > value - 0.25 * share * decrement:
-                share /= 2.0
-                if share < 1e-8:  # the loss is flat to rounding: take the last full step
-                    share, trial = 1.0, self.loss(x - direction)
-                    break
-            x, value = x - share * direction, trial
-        x.setflags(write=False)
-        return x, value
+        return newton(self)
 
     def gradient_noise(self, x: ArrayLike) -> Floats:
         """Return the covariance of one mini-batch gradient at `x`, (dim, dim)."""
@@ -316,12 +297,4 @@ class Softmax:
             Eigenvalues of the Hessian in ascending order, the standard deviation of the mini-batch
             gradient along each eigenvector, and the start relative to the optimum.
         """
-        best, _ = self.optimum()
-        point = best if at is None else self._weights(at).ravel()
-        eigenvalues, vectors = np.linalg.eigh(self.hessian(point))
-        variances = np.einsum("ij,ij->j", vectors, self.gradient_noise(point) @ vectors)
-        return Quadratic(
-            eigenvalues,
-            noise=np.sqrt(np.maximum(variances, 0.0)),
-            start=vectors.T @ (self.start - best),
-        )
+        return local_quadratic(self, at)
