@@ -11,6 +11,7 @@ from sdde.errors import ArgumentError, CompileError, Error, SolutionWarning
 if TYPE_CHECKING:
     from sdde import cluster, models, theory
     from sdde.engine.storage import cache_info, clear_cache
+    from sdde.equation.delays import DistributedDelay, RandomDelay, StateDelay, TimeDelay
     from sdde.equation.jumps import Jump
     from sdde.equation.problem import Problem
     from sdde.solving.brownian import Brownian
@@ -28,13 +29,10 @@ _HOMES = {
     "Brownian": "sdde.solving.brownian",
     "cache_info": "sdde.engine.storage",
     "clear_cache": "sdde.engine.storage",
+    "DistributedDelay": "sdde.equation.delays",
     "Jump": "sdde.equation.jumps",
-    "Convergence": "sdde.solving.orders",
-    "MeasuredOrder": "sdde.solving.orders",
-    "convergence": "sdde.solving.orders",
-    "Level": "sdde.solving.levels",
-    "Multilevel": "sdde.solving.levels",
-    "multilevel": "sdde.solving.levels",
+    "Problem", "TimeDelay", "StateDelay", "RandomDelay", "DistributedDelay", "Jump",
+    "Convergence", "MeasuredOrder", "convergence", "Level", "Multilevel", "multilevel",
     "Moments": "sdde.solving.moments",
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
@@ -45,8 +43,9 @@ _HOMES = {
 _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
-    "Problem", "Equations", "Jump", "solve", "Solution", "Moments", "Brownian",
-    "convergence", "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
+    "Problem", "Equations", "TimeDelay", "StateDelay", "RandomDelay", "DistributedDelay", "Jump",
+    "solve", "Solution", "Moments", "Brownian", "convergence", "Convergence", "MeasuredOrder",
+    "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",
 ]  # fmt: skip

@@ -104,13 +104,17 @@ def euler_maruyama(
                     continue
             times = delays
             if arrival.delays is not None:
+                before_q = sum(
+                    len(delays) if a.delays is None else len(a.delays) for a in arrivals[:q]
+                )
                 times = [
-                    law(uniform(k, 64 * q + j, streams.ARRIVAL_DELAYS))
+                    law(uniform(k, before_q + j, streams.ARRIVAL_DELAYS))
                     for j, law in enumerate(arrival.delays)
                 ]
             late = [state_before(s, delay, n, t, before) for delay in times]
+            before_q = sum(len(a.marks) for a in arrivals[:q])
             marks = [
-                law(uniform(k, 64 * q + j, streams.MARKS)) for j, law in enumerate(arrival.marks)
+                law(uniform(k, before_q + j, streams.MARKS)) for j, law in enumerate(arrival.marks)
             ]
             mark = marks if arrival.mark_vector else marks[0] if marks else 0.0
             effect = arrival.effect(s, before, late, mark, *args)

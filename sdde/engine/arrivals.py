@@ -1,20 +1,34 @@
 """Writes the part of a chunk that handles arrivals: jumps at exact times inside a step.
 
-After drift and noise have led all lanes through a step, each lane with arrivals in it is visited
-again, and its arrivals are handled in the order of time. Between the start of the step and its end
-the state is read on the straight line to where drift and noise lead, plus what arrivals have added
-so far. Nothing here compiles.
+After drift and noise have led all lanes through a step, jumps that leap add what their Poisson
+number of arrivals adds, all seen from the beginning of the step. Then each lane with exact arrivals
+in it is visited again, and these are handled in the order of time. Between the start of the step
+and its end the state is read on the straight line to where drift and noise lead, plus what arrivals
+have added so far. Nothing here compiles.
+
+Random numbers of arrivals have the arrival's index in place of a step; each law of all jumps has a
+channel of its own.
 """
 
-from sdde.engine.layout import NO_DELAYS_DRAWN, JumpLayout, Text
+from sdde.engine.forms import LARGEST_WRITTEN
+from sdde.engine.lags import own_place, table_of_marks
+from sdde.engine.layout import Layout, Text
 from sdde.engine.template import ChunkWriter
-
-_LAWS = 64  # channels of random numbers kept for the laws of one jump
 
 
 def arrivals_source(writer: ChunkWriter) -> str:
     """Return the lines, indented for the loop over steps; buffers go to the top of the chunk."""
     return str(_ArrivalWriter(writer).write())
+
+
+def delay_channel(layout: Layout, q: int) -> int:
+    """Return the channel of the random numbers of the first delay that jump `q` reads."""
+    return sum(layout.delays if jump.lags is None else len(jump.lags) for jump in layout.jumps[:q])
+
+
+def mark_channel(layout: Layout, q: int) -> int:
+    """Return the channel of the random numbers of the first mark of jump `q`."""
+    return sum(jump.marks for jump in layout.jumps[:q])
 
 
 class _ArrivalWriter:
@@ -23,17 +37,28 @@ class _ArrivalWriter:
         self.layout = writer.layout
         self.text = Text()
         self.text.depth = 2
+        self.jumps = [q for q, jump in enumerate(self.layout.jumps) if not jump.leaping]
+        self.leaps = [q for q, jump in enumerate(self.layout.jumps) if jump.leaping]
 
     def write(self) -> Text:
-        """Write the loop over the lanes."""
-        text, layout, column = self.text, self.layout, self.writer.column("i")
-        jumps = range(len(layout.jumps))
+        """Write the loops over the lanes."""
         self.writer.top.add(
-            *(f"{name} = np.empty({layout.dim})" for name in ("base", "total", "before"))
+            *(
+                f"{name} = np.empty({self.layout.dim})"
+                for name in ("base", "total", "before", "added")
+            )
         )
+        if self.leaps:
+            self._write_leaps()
+        if self.jumps:
+            self._write_exact()
+        return self.text
+
+    def _write_exact(self) -> None:
+        text, layout, column = self.text, self.layout, self.writer.column("i")
         text.add("end = t0 + (n + g + 1) * dt", "for l in range(lanes):")
         text.depth += 1
-        self._write_next(jumps)
+        self._write_next()
         text.add("if not s <= end: continue", "path = first + l", "history = path % histories")
         text.add(f"for i in range({layout.dim}):")
         text.add(f"    base[i] = y_row[{column}]", "    total[i] = 0.0")
@@ -42,83 +67,125 @@ class _ArrivalWriter:
         text.add("share = (s - t) / dt", f"for i in range({layout.dim}):")
         start = f"x_row[{column}]"
         text.add(f"    before[i] = {start} + share * (base[i] - {start}) + total[i]")
-        for q in jumps:
-            text.add(f"{'el' * (q > 0)}if q == {q}:")
+        for place, q in enumerate(self.jumps):
+            text.add(f"{'el' * (place > 0)}if q == {q}:")
             text.depth += 1
             self._write_arrival(q)
             text.depth -= 1
-        self._write_next(jumps)
+        self._write_next()
         text.depth -= 1
         text.add(f"for i in range({layout.dim}):", f"    y_row[{column}] = base[i] + total[i]")
-        return text
+        text.depth -= 1
 
-    def _write_next(self, jumps: range) -> None:
+    def _write_next(self) -> None:
         """Find the earliest arrival of the lane: its time `s` and its jump `q`."""
-        self.text.add("s = upcoming[0, l]", "q = 0")
-        for q in jumps[1:]:
+        first, *others = self.jumps
+        self.text.add(f"s = upcoming[{first}, l]", f"q = {first}")
+        for q in others:
             self.text.add(f"if upcoming[{q}, l] < s:", f"    s, q = upcoming[{q}, l], {q}")
 
     def _write_arrival(self, q: int) -> None:
-        text, layout = self.text, self.layout
-        jump = layout.jumps[q]
+        text = self.text
         text.add(f"k = counts[{q}, l]", f"counts[{q}, l] = k + 1")
         text.add(
             f"upcoming[{q}, l] ="
             f" s + exponential(keys[0], keys[1], path, k + 1, {q}, ARRIVALS) / rates[{q}]"
         )
-        own = [f"delays[{j}]" for j in range(layout.delays)]
-        if jump.varying_rate:
-            seen = self._write_seen(f"rate{q}", own)
-            self._write_function(f"rate{q}", seen, ["rate"], None)
-            text.add(f"if rate > rates[{q}]: flags[0] = {q + 1}")
+        varying = self.layout.jumps[q].varying_rate
+        if varying:
+            self._write_rate(q, f"(rate >= 0.0) & (rate <= rates[{q}])")
             text.add(f"if uniform(keys[0], keys[1], path, k, {q}, DECISIONS) * rates[{q}] < rate:")
             text.depth += 1
-        times = own if jump.delays == NO_DELAYS_DRAWN else self._drawn_times(q)
-        seen = self._write_seen(f"effect{q}", times)
-        mark = self._write_marks(q)
-        outputs = [f"added{i}" for i in range(layout.dim)]
-        self._write_function(f"effect{q}", seen, outputs, mark)
-        text.add(*(f"total[{i}] += {name}" for i, name in enumerate(outputs)))
-        if jump.varying_rate:
-            text.depth -= 1
+        self._write_addition(q)
+        self._write_total("added[i]")
+        text.depth -= varying
 
-    def _drawn_times(self, q: int) -> list[str]:
-        law = first_law(self.layout.jumps, q)
-        return [
-            f"quantile(tables[starts[{law + j}]:], uniform(keys[0], keys[1], path, k,"
-            f" {_LAWS * q + j}, ARRIVAL_DELAYS))"
-            for j in range(self.layout.jumps[q].delays)
-        ]
-
-    def _write_seen(self, name: str, times: list[str]) -> int:
-        """Read the states at `s` minus each time into the buffer of function `name`."""
-        text, column, dim = self.text, self.writer.column("i"), self.layout.dim
-        self.writer.top.add(f"d_{name} = np.empty(({len(times)}, {dim}))")
-        for j, time in enumerate(times):
-            text.add(f"r = s - {time}", f"for i in range({dim}):", "    if r >= s: v = before[i]")
-            text.add("    elif r >= t:")
-            text.add(f"        v = x_row[{column}]")
-            text.add("        v = v + (r - t) / (s - t) * (before[i] - v)")
-            text.add("    else:")
+    def _write_leaps(self) -> None:
+        """Add the arrivals of whole steps, seen from their beginning."""
+        text, layout, column = self.text, self.layout, self.writer.column("i")
+        text.add("s = t", "for l in range(lanes):")
+        text.depth += 1
+        text.add("path = first + l", "history = path % histories")
+        text.add(f"for i in range({layout.dim}):")
+        text.add(f"    before[i] = x_row[{column}]", f"    base[i] = y_row[{column}]")
+        text.add("    total[i] = 0.0")
+        for q in self.leaps:
+            jump = layout.jumps[q]
+            text.add(f"k = counts[{q}, l]")
+            if jump.varying_rate:
+                self._write_rate(q, "(rate >= 0.0) & (rate * dt < 1e15)")
+            else:
+                place = table_of_marks(layout, q) + jump.marks
+                text.add(f"rate = tables[starts[{place}]]")
+            # A path that has left all bounds draws nothing.
+            text.add("rate = rate if (rate > 0.0) & (rate * dt < 1e15) else 0.0")
             text.add(
-                f"        v = state_at(ring, past, history, now, n + g, t0, dt, r, {column}, i)"
+                f"arrived = poisson(keys[0], keys[1], path, n + g, {q}, ARRIVALS, rate * dt)",
+                f"counts[{q}, l] = k + arrived",
             )
-            text.add(f"    d_{name}[{j}, i] = v")
-        return len(times)
+            if self._draws(q):
+                text.add(f"while k < counts[{q}, l]:")
+                text.depth += 1
+                self._write_addition(q)
+                self._write_total("added[i]")
+                text.add("k += 1")
+            else:
+                text.add("if arrived > 0:")
+                text.depth += 1
+                self._write_addition(q)
+                self._write_total("arrived * added[i]")
+            text.depth -= 1
+        text.add(f"for i in range({layout.dim}):", f"    y_row[{column}] = base[i] + total[i]")
+        text.depth -= 1
+
+    def _draws(self, q: int) -> bool:
+        """Return whether the arrivals of one step may differ."""
+        jump = self.layout.jumps[q]
+        lags = self.layout.lags if jump.lags is None else jump.lags
+        return jump.marks > 0 or any(lag.kind == "random" for lag in lags)
+
+    def _write_rate(self, q: int, allowed: str) -> None:
+        self.writer.lags.write_seen(
+            self.text, f"rate{q}", self.layout.lags, 0, self._channel_of_rates(q)
+        )
+        self._write_function(f"rate{q}", self.layout.delays, ["rate"], None)
+        self.text.add(
+            f"if not ({allowed}):", f"    report_rate(rate, {q + 1}, path, s, before, flags)"
+        )
+
+    def _channel_of_rates(self, q: int) -> int:
+        """Return the channel of random delays that a rate reads, after those of all effects."""
+        return delay_channel(self.layout, len(self.layout.jumps)) + q * self.layout.delays
+
+    def _write_addition(self, q: int) -> None:
+        """Write what an arrival adds into `added`."""
+        layout, lags = self.layout, self.layout.jumps[q].lags
+        seen, first = (layout.lags, 0) if lags is None else (lags, own_place(layout, q))
+        self.writer.lags.write_seen(self.text, f"effect{q}", seen, first, delay_channel(layout, q))
+        mark = self._write_marks(q)
+        self._write_function(
+            f"effect{q}", len(seen), [f"added[{i}]" for i in range(layout.dim)], mark
+        )
+
+    def _write_total(self, term: str) -> None:
+        self.text.add(f"for i in range({self.layout.dim}):", f"    total[i] += {term}")
 
     def _write_marks(self, q: int) -> str:
         jump = self.layout.jumps[q]
+        table, channel = table_of_marks(self.layout, q), mark_channel(self.layout, q)
         if jump.mark_vector:
             self.writer.top.add(f"mark{q} = np.empty({jump.marks})")
-        law = first_law(self.layout.jumps, q) + max(jump.delays, 0)
-        for j in range(jump.marks):
-            target = f"mark{q}[{j}]" if jump.mark_vector else "mark"
             self.text.add(
-                f"{target} = quantile(tables[starts[{law + j}]:],"
-                f" uniform(keys[0], keys[1], path, k, {_LAWS * q + j}, MARKS))"
+                f"for j in range({jump.marks}):",
+                f"    mark{q}[j] = quantile(tables[starts[{table} + j]:],"
+                f" uniform(keys[0], keys[1], path, k, {channel} + j, MARKS))",
             )
-        if jump.mark_vector:
             return f"mark{q}"
+        if jump.marks:
+            self.text.add(
+                f"mark = quantile(tables[starts[{table}]:],"
+                f" uniform(keys[0], keys[1], path, k, {channel}, MARKS))"
+            )
         return "mark" if jump.marks else "0.0"
 
     def _mark_reads(self, name: str, mark: str) -> list[str]:
@@ -145,13 +212,11 @@ class _ArrivalWriter:
         if layout.scalar:
             state, late = "before[0]", f"d_{name}.reshape({seen})"
         call = f"{name}(s, {state}, {late}{'' if mark is None else f', {mark}'}{self.writer.more})"
-        if layout.scalar or (len(outputs) == 1 and mark is None):
+        if layout.scalar or mark is None:
             text.add(f"{outputs[0]} = {call}")
             return
         text.add(f"all_{name} = {call}")
+        if layout.dim > LARGEST_WRITTEN:
+            text.add(f"for i in range({layout.dim}):", f"    added[i] = all_{name}[i]")
+            return
         text.add(*(f"{out} = all_{name}[{i}]" for i, out in enumerate(outputs)))
-
-
-def first_law(jumps: tuple[JumpLayout, ...], q: int) -> int:
-    """Return the place of the first law of jump `q` among the laws of all jumps."""
-    return sum(max(jump.delays, 0) + jump.marks for jump in jumps[:q])

@@ -21,11 +21,12 @@ from sdde.engine import storage, streams
 from sdde.engine.failures import compile_error, not_a_function
 from sdde.engine.fingerprint import Unhashable, fingerprint
 from sdde.engine.forms import LARGEST_WRITTEN, Forms, Functions, forms_of, functions_of
-from sdde.engine.kernels import driver, elementary, increments, trigonometric
+from sdde.engine.kernels import delaying, driver, elementary, increments, trigonometric
 from sdde.engine.kernels.quantile import quantile
 from sdde.engine.kernels.reading import state_at
 from sdde.engine.kernels.widening import use_widest_vectors
-from sdde.engine.layout import NO_DELAYS_DRAWN, JumpLayout, Layout, Parameter
+from sdde.engine.lags import all_lags, lag_of
+from sdde.engine.layout import JumpLayout, Layout, Parameter
 from sdde.engine.methods import Method
 from sdde.engine.template import chunk_source
 from sdde.engine.tracing.operations import OPERATIONS
@@ -58,6 +59,9 @@ _SPACE: dict[str, Any] = {
     "ARRIVAL_DELAYS": streams.ARRIVAL_DELAYS,
     "MARKS": streams.MARKS,
     "DECISIONS": streams.DECISIONS,
+    "STEP_DELAYS": streams.STEP_DELAYS,
+    "poisson": streams.poisson,
+    **{name: getattr(delaying, name) for name in delaying.CALLED},
     **_ELEMENTARY,
 }
 
@@ -146,14 +150,18 @@ def describe(
     jumps = tuple(
         JumpLayout(
             varying_rate=callable(jump.rate),
-            delays=NO_DELAYS_DRAWN if jump.delay_laws is None else len(jump.delay_laws),
+            lags=None
+            if jump.own_delays is None
+            else tuple(lag_of(delay, of_jump=True) for delay in jump.own_delays),
             marks=len(jump.mark_laws),
             mark_vector=jump.has_mark_vector,
+            leaping=jump.leaping,
         )
         for jump in problem.jumps
     )
     layout = Layout(
-        dim=dim, scalar=state_shape == (), delays=len(problem.delays), channels=channels,
+        dim=dim, scalar=state_shape == (), lags=tuple(map(lag_of, problem.delays)),
+        channels=channels,
         additive=additive, parameters=parameters, jumps=jumps, method=method, width=width,
         matrix=problem.has_noise_matrix,
     )  # fmt: skip
@@ -222,14 +230,15 @@ def _signature(layout: Layout, forms: Forms, name: str) -> tuple[Any, ...]:
     delays, mark = layout.delays, []
     if kind == "effect":
         jump = layout.jumps[int(name.removeprefix(kind))]
-        delays = layout.delays if jump.delays == NO_DELAYS_DRAWN else jump.delays
+        delays = layout.delays if jump.lags is None else len(jump.lags)
         mark = [number[::1] if jump.mark_vector else number]
     state, late = number, number[::1]
+    stepped = kind in ("drift", "diffusion")
     if not layout.scalar:
-        state, late = (number[:, ::1], number[:, :, ::1]) if forms.in_lanes else (
+        state, late = (number[:, ::1], number[:, :, ::1]) if forms.in_lanes and stepped else (
             number[::1], number[:, ::1]
         )  # fmt: skip
-    elif forms.with_tuples and kind in ("drift", "diffusion"):
+    elif forms.with_tuples and stepped:
         late = types.UniTuple(number, delays)
     each = {"float": number, "int": types.int64, "bool": types.boolean}
     further = [
@@ -238,6 +247,9 @@ def _signature(layout: Layout, forms: Forms, name: str) -> tuple[Any, ...]:
         else each[a.kind]
         for a in layout.parameters
     ]
+    if kind == "delay":
+        by_state = all_lags(layout)[int(name.removeprefix(kind))].kind == "state"
+        return (number, state, *further) if by_state else (number, *further)
     return (number, state, late, *mark, *further)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from sdde.engine.expressions import Expressions, Untraceable, trace
+from sdde.engine.lags import all_delays, delay_functions
+from sdde.equation.delays import StateDelay
 from sdde.equation.problem import Problem
 
 LARGEST_WRITTEN = 16  # components; larger systems are computed with arrays
@@ -54,7 +56,7 @@ def functions_of(problem: Problem) -> Functions:
         functions[f"effect{q}"] = jump.effect
         if callable(jump.rate):
             functions[f"rate{q}"] = jump.rate
-    return functions
+    return functions | delay_functions(problem)
 
 
 def forms_of(problem: Problem, state_shape: tuple[int, ...]) -> Forms:
@@ -82,12 +84,15 @@ def _readings(
         delays, extra, shapes = own, None, None
         if kind == "effect":
             jump = problem.jumps[int(name.removeprefix(kind))]
-            delays = own if jump.delay_laws is None else len(jump.delay_laws)
+            delays = own if jump.own_delays is None else len(jump.own_delays)
             extra = {"mark": (len(jump.mark_laws),) if jump.has_mark_vector else ()}
-        elif kind == "rate":
+        elif kind in ("rate", "delay"):
             shapes = [()]
         elif kind == "diffusion" and problem.has_noise_matrix:
             shapes = [(*state_shape, None)]
+        if kind == "delay":
+            delay = all_delays(problem)[int(name.removeprefix(kind))][1]
+            function, delays = _with_all_arguments(delay), 0
         if kind in ("drift", "diffusion") and math.prod(state_shape) > LARGEST_WRITTEN:
             yield name, None
             continue
@@ -100,6 +105,14 @@ def _readings(
             yield name, None
             continue
         yield name, read if len(read.nodes) <= _LONGEST_LINE else None
+
+
+def _with_all_arguments(delay: Any) -> Callable[..., Any]:
+    """Return the function of a delay with the arguments of a drift."""
+    plain = getattr(delay.function, "py_func", delay.function)
+    if isinstance(delay, StateDelay):
+        return lambda t, x, delayed, *args: plain(t, x, *args)
+    return lambda t, x, delayed, *args: plain(t, *args)
 
 
 def _serves_lanes(function: Callable[..., Any], problem: Problem, dim: int) -> bool:

@@ -5,9 +5,8 @@ Values are never part of it: delays, parameters, rates and the time step are arg
 
 from dataclasses import dataclass
 
+from sdde.engine.lags import Lag
 from sdde.engine.methods import Method
-
-NO_DELAYS_DRAWN = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +20,18 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class JumpLayout:
-    """The shape of a jump: counts of laws, not their values."""
+    """The shape of a jump: kinds of delays and counts of laws, not their values."""
 
     varying_rate: bool
-    delays: int  # NO_DELAYS_DRAWN: the problem's own
+    lags: tuple[Lag, ...] | None  # None: the problem's delays
     marks: int
     mark_vector: bool
+    leaping: bool
+
+    @property
+    def tables(self) -> int:
+        """How many tables the marks and a constant rate of a leaping jump have."""
+        return self.marks + (self.leaping and not self.varying_rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Layout:
 
     dim: int
     scalar: bool
-    delays: int
+    lags: tuple[Lag, ...]
     channels: int
     additive: int | None
     parameters: tuple[Parameter, ...]
@@ -48,6 +53,16 @@ class Layout:
     method: Method
     width: int
     matrix: bool = False
+
+    @property
+    def delays(self) -> int:
+        """The number of the problem's delays."""
+        return len(self.lags)
+
+    @property
+    def has_fixed_lags(self) -> bool:
+        """Whether all of the problem's delays are numbers."""
+        return all(lag.kind == "fixed" for lag in self.lags)
 
 
 class Text:

@@ -3,7 +3,7 @@
 A constant delay reads two neighbouring rows of the ring, `newer` and `older`, and goes the share of
 a step from one to the other. At the end of the step both lie one row later, so the states at the
 delays are known there too; only a delay shorter than the step reads the new row, which then holds a
-prediction. Nothing here evaluates functions or steps.
+prediction. Delays that change are read by `lags`. Nothing here evaluates functions or steps.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,18 +29,24 @@ def read_present(writer: "ChunkWriter") -> Point:
         writer.lane.add(*(f"x{i} = x_row[{writer.column(i)}]" for i in range(writer.layout.dim)))
     write_slots(writer)
     names = [f"x{i}" for i in range(writer.layout.dim)]
+    writer.lags.write_rows(writer.step)
     return Point("t", names, _read_delays(writer, "newer", "older", "d"), "")
 
 
 def read_end(writer: "ChunkWriter", predicted: list[str]) -> Point:
     """Read the states at the delays at the end of the step, whose row holds `predicted`."""
     write_end_slots(writer)
+    writer.lags.write_end_rows(writer.step)
     return Point("t_end", predicted, _read_delays(writer, "next", "newer", "e"), "_end")
 
 
 def _read_delays(writer: "ChunkWriter", newer: str, older: str, prefix: str) -> list[list[str]]:
     layout = writer.layout
-    for j in range(layout.delays):
+    for j, lag in enumerate(layout.lags):
+        if lag.kind != "fixed":
+            names = [f"{prefix}{j}_{i}" for i in range(layout.dim)]
+            (writer.lags.read if newer == "newer" else writer.lags.read_end)(j, names)
+            continue
         for i in range(layout.dim):
             name, column = f"{prefix}{j}_{i}", writer.column(i)
             writer.lane.add(f"{name} = {newer}_row{j}[{column}]")
@@ -50,7 +56,7 @@ def _read_delays(writer: "ChunkWriter", newer: str, older: str, prefix: str) -> 
 
 def write_slots(writer: "ChunkWriter") -> None:
     """Find the rows of the ring on both sides of each delay."""
-    for j in range(writer.layout.delays):
+    for j in writer.lags.fixed:
         writer.top.add(f"newer{j} = now - lags[{j}]", f"if newer{j} < 0: newer{j} += slots")
         writer.top.add(f"older{j} = newer{j} - 1", f"if older{j} < 0: older{j} += slots")
         writer.top.add(f"share{j} = shares[{j}]")
@@ -60,7 +66,7 @@ def write_slots(writer: "ChunkWriter") -> None:
 
 def write_end_slots(writer: "ChunkWriter") -> None:
     """Find the rows after the newer ones, and the time there."""
-    for j in range(writer.layout.delays):
+    for j in writer.lags.fixed:
         if writer.is_single:
             writer.top.add(f"next{j} = newer{j} + 1", f"if next{j} == slots: next{j} = 0")
         else:

@@ -37,6 +37,7 @@ from sdde.engine.seeds import MAX_STEPS as MAX_STEPS
 from sdde.engine.seeds import NOISE as NOISE
 from sdde.engine.seeds import SAMPLING as SAMPLING
 from sdde.engine.seeds import SERVER as SERVER
+from sdde.engine.seeds import STEP_DELAYS as STEP_DELAYS
 from sdde.engine.seeds import key_of as key_of
 from sdde.engine.seeds import require_room as require_room
 from sdde.engine.seeds import seed_of as seed_of

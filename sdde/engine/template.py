@@ -11,6 +11,7 @@ the block) is column ``i * width + l``.
 """
 
 from sdde.engine.forms import Forms
+from sdde.engine.lags import LagWriter
 from sdde.engine.layout import Layout, Text
 from sdde.engine.schemes.steps import ArrayStep, LaneStep
 
@@ -39,8 +40,11 @@ class ChunkWriter:
         self.lane = Text()  # runs for each path
         stepped = [expressions[name] for name in ("drift", "diffusion") if name in expressions]
         self.all_read = None not in stepped
+        self.lags = LagWriter(self)
         # One path without jumps stays in registers from step to step.
-        self.is_single = layout.width == 1 and self.all_read and not layout.jumps
+        self.is_single = (
+            layout.width == 1 and self.all_read and not layout.jumps and layout.has_fixed_lags
+        )
         self.top.depth, self.step.depth, self.lane.depth = 1, 3 if self.is_single else 2, 3
         self.reads_end = False  # whether states at the end of the step are read
         self.more = "".join(f", a{i}" for i in range(len(layout.parameters)))
@@ -85,6 +89,8 @@ class ChunkWriter:
         text.add("use_widest_vectors()", "slots = ring.shape[0]")
         text.lines += self.top.lines
         (self._assemble_single if self.is_single else self._assemble_block)(text)
+        if not self.is_single:
+            self.lags.write_checks(text)
         text.lines += arrivals.splitlines()
         if not self.is_single:
             self._assemble_turn(text)
@@ -105,9 +111,11 @@ class ChunkWriter:
 
     def _assemble_turn(self, text: Text) -> None:
         """Turn the ring by one row."""
-        for j in range(self.layout.delays):
-            text.add(f"older{j} = newer{j}", f"newer{j} += 1")
-            text.add(f"if newer{j} == slots: newer{j} = 0")
+        self.lags.write_chains(text)
+        for j, lag in enumerate(self.layout.lags):
+            if lag.kind == "fixed":
+                text.add(f"older{j} = newer{j}", f"newer{j} += 1")
+                text.add(f"if newer{j} == slots: newer{j} = 0")
         text.add("now = after")
 
     def _assemble_single(self, text: Text) -> None:

@@ -93,8 +93,10 @@ class History:
         early = np.flatnonzero(times < self.earliest)
         if len(early) and early[0] > 0:
             first, inside = early[0], states[:, early[0] - 1]
-            slope = (states[:, first] - inside) / (self.earliest - times[first - 1])
-            states[:, first] = inside + slope * (times[first] - times[first - 1])
+            gap = times[first - 1] - self.earliest
+            if gap > 1e-9 * dt:  # else the row before is known, and this one stays unread
+                slope = (inside - states[:, first]) / gap
+                states[:, first] = inside - slope * dt
         return states
 
     def state_shape(self, t0: float) -> tuple[int, ...]:

@@ -5,12 +5,12 @@ It is a plain value; when arrivals happen and how the state is read is the engin
 """
 
 import dataclasses
+import math
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
-import numpy as np
-
 from sdde import checks
+from sdde.equation.delays import Delay, RandomDelay, own_delays
 from sdde.equation.laws import Law, as_law
 
 
@@ -23,27 +23,33 @@ class Jump:
     .. math:: \int h\bigl(t, x(t-), x(t-T_1), \dots, M\bigr)\,dN(t)
 
     where *N* counts arrivals, and each arrival draws its own delays :math:`T_j` and mark *M*,
-    independent of all else. Arrivals happen at exact times, not on the grid.
+    independent of all else. Arrivals happen at exact times, not on the grid, unless `leaping`.
 
     Parameters
     ----------
     rate : float or callable
         Mean number of arrivals per unit of time, >= 0; or a function ``(t, x, delayed, *args)`` of
         the state just before, with `delayed` at the problem's delays. A function needs
-        `longest_rate`.
+        `longest_rate`, unless `leaping`. A rate below 0 or above its bound ends the run with an
+        error.
     effect : callable
         ``effect(t, x, delayed, mark, *args)``, what an arrival adds to the state: `x` is the state
         just before, ``delayed[j]`` the state at `t` minus the arrival's j-th delay. Same shape as
         `x`.
-    delays : law or sequence of laws, optional
-        Delays drawn afresh for each arrival, in the unit of `t_span`: a number, a ``scipy.stats``
-        law or an array of measurements; a list or tuple holds one law for each delay. None: the
-        problem's delays.
+    delays : delay, law or sequence of them, optional
+        The arrival's delays, in the unit of `t_span`: a law (a number, a ``scipy.stats`` law or an
+        array of measurements) is drawn afresh for each arrival, and `TimeDelay`, `StateDelay`,
+        `RandomDelay` and `DistributedDelay` are taken at the arrival's time and state; a list or
+        tuple holds one for each delay. None: the problem's delays.
     mark : law or sequence of laws, optional
         Law of `mark`; a list or tuple makes `mark` an array of independent draws. None: `mark` is
         0.0.
     longest_rate : float, optional
         A bound that a function `rate` never exceeds (arrivals are drawn at this rate and thinned).
+    leaping : bool, optional
+        Draw the number of arrivals of each time step from a Poisson law, with rate, delays and
+        effects taken at the beginning of the step (tau-leaping). Faster where a step holds many
+        arrivals; the law of the path is then exact only in the limit of small ``dt``.
 
     Raises
     ------
@@ -71,13 +77,20 @@ class Jump:
     delays: Any = None
     mark: Any = None
     longest_rate: float | None = None
-    delay_laws: tuple[Law, ...] | None = field(init=False, repr=False)
+    leaping: bool = False
+    own_delays: tuple[Delay, ...] | None = field(init=False, repr=False)
     mark_laws: tuple[Law, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         checks.function("effect", self.effect, signature="(t, x, delayed, mark, *args)")
         store = object.__setattr__
-        if callable(self.rate):
+        checks.flag("leaping", self.leaping)
+        if self.leaping and self.longest_rate is not None:
+            raise checks.fail(
+                "longest_rate", self.longest_rate, "is given, but leaping needs no bound",
+                remedy="Leave longest_rate out, or leaping = True.",
+            )  # fmt: skip
+        if callable(self.rate) and not self.leaping:
             if self.longest_rate is None:
                 raise checks.fail(
                     "longest_rate", None, "is missing, and rate is a function",
@@ -87,18 +100,15 @@ class Jump:
                 )  # fmt: skip
             bound = checks.positive("longest_rate", self.longest_rate, example=10.0)
             store(self, "longest_rate", bound)
-        else:
+        elif not callable(self.rate):
             store(self, "rate", checks.nonnegative("rate", self.rate, example=5.0))
             if self.longest_rate is not None:
                 raise checks.fail(
                     "longest_rate", self.longest_rate, "is given, but rate is a number",
                     remedy="Leave longest_rate out.",
                 )  # fmt: skip
-        laws = None if self.delays is None else _laws(self.delays, "delays", minimum=0.0)
-        store(self, "delay_laws", laws)
-        store(
-            self, "mark_laws", () if self.mark is None else _laws(self.mark, "mark", minimum=None)
-        )
+        store(self, "own_delays", None if self.delays is None else own_delays(self.delays))
+        store(self, "mark_laws", () if self.mark is None else _marks(self.mark))
 
     @property
     def has_mark_vector(self) -> bool:
@@ -106,14 +116,16 @@ class Jump:
         return isinstance(self.mark, list | tuple)
 
     @property
-    def laws(self) -> tuple[Law, ...]:
-        """Laws of the delays, then of the marks."""
-        return (*(self.delay_laws or ()), *self.mark_laws)
+    def delay_laws(self) -> tuple[Law, ...]:
+        """The laws of those own delays that are drawn."""
+        return tuple(d.drawn for d in self.own_delays or () if isinstance(d, RandomDelay))
 
     @property
     def highest_rate(self) -> float:
-        """The constant rate, or the bound of a rate that varies."""
-        return float(self.rate) if self.longest_rate is None else self.longest_rate
+        """The constant rate, or the bound of a rate that varies; ``inf`` if there is none."""
+        if callable(self.rate):
+            return math.inf if self.longest_rate is None else self.longest_rate
+        return float(self.rate)
 
     def replace(self, **changes: Any) -> "Jump":
         """Return a copy with some fields changed."""
@@ -131,12 +143,7 @@ def as_jumps(value: Any) -> tuple[Jump, ...]:
     return tuple(jumps)
 
 
-def _laws(value: Any, name: str, *, minimum: float | None) -> tuple[Law, ...]:
+def _marks(value: Any) -> tuple[Law, ...]:
     if isinstance(value, list | tuple):
-        return tuple(as_law(v, f"{name}[{i}]", minimum=minimum) for i, v in enumerate(value))
-    return (as_law(value, name, minimum=minimum),)
-
-
-def longest_draw(law: Law) -> float:
-    """Return the largest value that `law` can give with 53 random bits."""
-    return float(np.max(law.quantile(np.array([1.0 - 2.0**-53]))))
+        return tuple(as_law(v, f"mark[{i}]", minimum=None) for i, v in enumerate(value))
+    return (as_law(value, "mark", minimum=None),)

@@ -15,6 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
+from sdde.equation.delays import (
+    Delay,
+    DistributedDelay,
+    RandomDelay,
+    StateDelay,
+    TimeDelay,
+    as_delays,
+)
 from sdde.equation.history import History, as_history
 from sdde.equation.jumps import Jump, as_jumps
 from sdde.errors import ArgumentError
@@ -43,10 +51,11 @@ class Problem:
     diffusion : None, float, array or callable, optional
         The coefficient of the noise: None for none, a number or an array for additive noise, or a
         function with the signature of `drift`. In state units per square root of time.
-    delays : float or sequence of float, optional
-        Delays :math:`\tau_j \ge 0` in the unit of `t_span`. A delay off the grid is read by linear
-        interpolation; one shorter than ``dt`` reads between the present and the previous state; a
-        delay of zero reads the present state.
+    delays : float, delay or sequence of them, optional
+        Delays :math:`\tau_j \ge 0` in the unit of `t_span`: numbers, `TimeDelay`, `StateDelay`,
+        `RandomDelay` or `DistributedDelay`. A delay off the grid is read by linear interpolation;
+        one shorter than ``dt`` reads between the present and the previous state; a delay of zero
+        reads the present state.
     history : float, vector, callable, (t, x) or Solution
         The state up to the start: a number makes the equation scalar, a vector makes it a system; a
         function of time; samples, joined by straight lines; or an earlier solution, whose paths are
@@ -101,7 +110,7 @@ class Problem:
     def __post_init__(self) -> None:
         store = object.__setattr__
         checks.function("drift", self.drift)
-        store(self, "delays", _delays(self.delays))
+        store(self, "delays", as_delays(self.delays))
         store(self, "past", as_history(self.history))
         store(self, "args", _args(self.args))
         checks.choice("noise", self.noise, NOISES)
@@ -222,15 +231,6 @@ class Problem:
             return None
 
 
-def _delays(value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple | np.ndarray):
-        return (checks.nonnegative("delays", value, example=1.0),)
-    return tuple(
-        checks.nonnegative(f"delays[{i}]", delay, example=1.0)
-        for i, delay in enumerate(np.atleast_1d(value) if isinstance(value, np.ndarray) else value)
-    )
-
-
 def _args(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, tuple | list):
         raise checks.fail(
@@ -332,6 +332,30 @@ def _shown_shape(shape: tuple[int | None, ...]) -> str:
     return f"({text},)" if len(shape) == 1 else f"({text})"
 
 
+def try_delay(name: str, delay: Delay, t: float, x: Any, args: tuple[Any, ...]) -> float:
+    """Return a delay at a time and state; call its function in plain Python and check the value.
+
+    For random and distributed delays the mean stands for all values.
+    """
+    if isinstance(delay, RandomDelay):
+        return delay.drawn.mean
+    if isinstance(delay, DistributedDelay):
+        return delay.law.mean if delay.law is not None else 0.5 * delay.reach
+    if not isinstance(delay, TimeDelay | StateDelay):
+        return delay
+    read = _Trial(t, np.shape(x), args)
+    late = isinstance(delay, StateDelay)
+    values, signature = ((t, x), "(t, x, *args)") if late else ((t,), "(t, *args)")
+    value = float(read(f"{name}.function", delay.function, values, (), signature=signature))
+    if not 0.0 <= value <= delay.longest:
+        raise ArgumentError(
+            f"{name} is {value:g} at t = {t:g}, expected between 0 and longest = {delay.longest:g}."
+            "\n  The past is kept for longest. Give a larger longest, or a function that stays"
+            " between."
+        )
+    return value
+
+
 def _try_jump(name: str, jump: Jump, read: "_Trial", point: tuple[Any, Any, Any]) -> None:
     t, x, delayed = point
     if callable(jump.rate):
@@ -341,9 +365,13 @@ def _try_jump(name: str, jump: Jump, read: "_Trial", point: tuple[Any, Any, Any]
                 f"{name}.rate returned {value:g} at t = {t:g}, expected between 0 and"
                 f" longest_rate = {jump.highest_rate:g}.\n"
                 "  Arrivals are drawn at longest_rate and thinned."
+                if jump.longest_rate is not None
+                else f"{name}.rate returned {value:g} at t = {t:g}, expected at least 0."
             )
-    if jump.delay_laws is not None:
-        delayed = np.broadcast_to(x, (len(jump.delay_laws), *np.shape(x))).copy()
+    if jump.own_delays is not None:
+        for j, delay in enumerate(jump.own_delays):
+            try_delay(f"{name}.delays[{j}]", delay, t, x, read.args)
+        delayed = np.broadcast_to(x, (len(jump.own_delays), *np.shape(x))).copy()
     means = np.array([law.mean for law in jump.mark_laws])
     mark = means if jump.has_mark_vector else float(means[0]) if len(means) else 0.0
     signature = "(t, x, delayed, mark, *args)"

@@ -18,6 +18,7 @@ from sdde.engine.kernels import driver
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
+from sdde.solving.bounds import Fault, fault_error
 from sdde.solving.brownian import NOTHING, Brownian
 from sdde.solving.execute import Progress, available_threads, cut, run_jobs
 from sdde.solving.moments import Accumulator, Moments, cut_groups
@@ -148,7 +149,7 @@ def solve(
     if noise is not None:
         noise.require_room(count, layout.n_steps * fine, layout.channels)
     seed = streams.seed_of(rng) if noise is None or rng is not None else noise.seed
-    x = _allocate(0 if streamed else count, len(saves), layout.past.shape[2])
+    x = _allocate(0 if streamed else count, len(saves), math.prod(layout.state_shape))
     run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x, noise, fine)
     run.start(scheme, most, progress)
     shape = (len(saves), *layout.state_shape)
@@ -191,7 +192,7 @@ class _Run:
         self.ended = np.full(paths, times[0])
         self.moments = Accumulator(x.shape[1:])
         self.stop = np.zeros(1, dtype=np.int64)
-        self.flags = np.zeros(1, dtype=np.int64)
+        self.faults: list[Fault] = []
         keys = streams.key_of(seed), streams.key_of(seed if noise is None else noise.seed)
         self.keys = np.array(keys, dtype=np.uint64).ravel()
 
@@ -209,13 +210,17 @@ class _Run:
         slots = max(plan.deepest + 3, group + 2)
 
         def compute(first: int, last: int, out: Floats, kept_from: int) -> None:
+            flags = np.zeros(4, dtype=np.int64)
             drive(
                 model.chunk, noise, first, last, width, group, slots, model.layout.channels,
                 plan.n_steps, *self.times, LIMIT, plan.delays, plan.lags, plan.shares,
                 model.parameters, plan.past, self.keys, plan.rates, plan.tables, plan.starts,
                 saves.spans, saves.shares, out, kept_from, self.codes, self.ended, self.stop,
-                self.flags, self.fine, mirrored, recorded,
+                flags, self.fine, mirrored, recorded,
             )  # fmt: skip
+            if flags[0] != 0:
+                self.faults.append(Fault.of(flags))
+                self.stop[0] = 1
 
         def keep(first: int, last: int) -> None:
             compute(first, last, self.x, 0)
@@ -232,21 +237,12 @@ class _Run:
             numbers = math.prod(self.x.shape[1:])
             jobs, run = cut_groups(self.paths, plan.n_steps, numbers), reduce
         run_jobs(jobs, run, steps=plan.n_steps, threads=threads, stop=self.stop, progress=progress)
-        self._require_bounded_rates()
+        if self.faults:
+            raise fault_error(self.problem, min(self.faults))
         never = self.codes == _NOT_BEGUN
         self.codes[never] = driver.INTERRUPTED
         if len(self.x) == self.paths:
             self.x[never] = np.nan
-
-    def _require_bounded_rates(self) -> None:
-        q = int(self.flags[0]) - 1
-        if q >= 0:
-            raise checks.fail(
-                f"jumps[{q}].longest_rate", self.problem.jumps[q].longest_rate,
-                "was exceeded by rate",
-                why="Arrivals are drawn at longest_rate and thinned, so the result would be wrong.",
-                remedy="Give a larger longest_rate.",
-            )  # fmt: skip
 
     def status(self) -> NDArray[np.str_]:
         """Return the status of each path in words."""

@@ -208,7 +208,7 @@ def drive(
                 upcoming[q, lane] = t0 + gap / rates[q]
         now, n, living = 0, 0, True
         place = _save(ring, now, n, lanes, width, saves, out, block - kept_from, (0, 0, 0))
-        while n < n_steps and living and stop[0] == 0:
+        while n < n_steps and living and stop[0] == 0 and flags[0] == 0:
             steps = min(group, n_steps - n)
             if channels > 0:
                 noise(z, n, steps, block, channels, keys[2], keys[3], fine, mirrored, recorded)

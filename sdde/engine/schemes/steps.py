@@ -129,21 +129,29 @@ class ArrayStep:
         self.x = [f"x_row[{self.column}]"]
         writer.top.add(f"buffer = np.empty(({layout.delays}, {layout.dim}, {layout.width}))")
         write_slots(writer)
-        self.step.add(f"x = x_row.reshape({self.rows})")
+        writer.lags.write_rows(self.step)
+        size = layout.dim * layout.width
+        self.step.add(f"x = x_row[:{size}].reshape({self.rows})")
         self._read_delays("newer", "older", "")
 
     def _read_delays(self, newer: str, older: str, suffix: str) -> None:
         layout, step = self.writer.layout, self.step
-        for j in range(layout.delays):
-            step.add(f"d_row = buffer{suffix}[{j}].reshape({layout.dim * layout.width})")
-            count = f"{layout.dim * layout.width}"
-            if layout.delays == 1:  # on the grid the row itself will do
+        size = layout.dim * layout.width
+        single = layout.delays == 1 and layout.has_fixed_lags
+        for j, lag in enumerate(layout.lags):
+            step.add(f"d_row = buffer{suffix}[{j}].reshape({size})")
+            count = f"{size}"
+            if single:  # on the grid the row itself will do
                 count = "(" + count + " if share0 > 0.0 else 0)"
             step.add(f"for k in range({count}):")
-            step.add(f"    v = {newer}_row{j}[k]")
-            step.add(f"    d_row[k] = v + share{j} * ({older}_row{j}[k] - v)")
+            if lag.kind == "fixed":
+                step.add(f"    v = {newer}_row{j}[k]")
+                step.add(f"    d_row[k] = v + share{j} * ({older}_row{j}[k] - v)")
+            else:
+                lines = self.writer.lags.value(j, "v", "k", suffix)
+                step.add(*(f"    {line}" for line in lines), "    d_row[k] = v")
         step.add(f"d{suffix} = buffer{suffix}")
-        if layout.delays == 1:
+        if single:
             step.add("if share0 == 0.0:")
             step.add(f"    d{suffix} = {newer}_row0.reshape((1, {layout.dim}, {layout.width}))")
 
@@ -187,7 +195,9 @@ class ArrayStep:
             f"buffer_end = np.empty(({layout.delays}, {layout.dim}, {layout.width}))"
         )
         write_end_slots(self.writer)
-        self.step.add(f"x_end = y_row.reshape({self.rows})")
+        self.writer.lags.write_all_end_rows(self.step)
+        size = layout.dim * layout.width
+        self.step.add(f"x_end = y_row[:{size}].reshape({self.rows})")
         self._read_delays("next", "newer", "_end")
 
     def norm(self, values: Sequence[str]) -> str:
