@@ -116,9 +116,11 @@ class Jump:
         return isinstance(self.mark, list | tuple)
 
     @property
-    def delay_laws(self) -> tuple[Law, ...]:
-        """The laws of those own delays that are drawn."""
-        return tuple(d.drawn for d in self.own_delays or () if isinstance(d, RandomDelay))
+    def delay_laws(self) -> tuple[Law, ...] | None:
+        """The laws of those own delays that are drawn; None where the problem's are read."""
+        if self.own_delays is None:
+            return None
+        return tuple(d.drawn for d in self.own_delays if isinstance(d, RandomDelay))
 
     @property
     def highest_rate(self) -> float:
