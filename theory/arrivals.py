@@ -20,7 +20,7 @@ from sdde.equation.laws import Law, as_law, as_laws
 
 from .cycle import cycle_law, mixture, scaled, shifted, weighted
 from .links import LinkUse, link_cycle
-from .renewal import LONGEST
+from .mean_curves import LONGEST
 from .staleness import Staleness, poisson_mixture, staleness_law, update_rate
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ from sdde.equation.laws import Law
 
 from .characteristic import rightmost_roots
 from .cycle import is_composed
-from .renewal import solved
+from .mean_curves import mean_curves
 
 Floats = NDArray[np.float64]
 
@@ -22,5 +22,5 @@ Floats = NDArray[np.float64]
 def dominant_roots(damping: Floats, law: Law) -> NDArray[np.complexfloating[Any, Any]]:
     """Return the dominant root of ``s + damping * laplace(s)`` for each damping; mean delay one."""
     if is_composed(law):
-        return solved(law, damping, np.zeros(damping.size)).slow[0]
+        return mean_curves(law, damping).slow[0]
     return rightmost_roots(damping, law)

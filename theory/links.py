@@ -109,8 +109,8 @@ def shared_link(workers: int, think_time: Any, link_time: Any, *, capacity: int 
         raise checks.fail("link_time", link_time, "has mean zero", remedy="link_time = 0.1")
     saturation = slots * (think.mean + link.mean) / link.mean
     if link.kind == "exponential":
-        probability = queue_lengths(count, think.mean, link.mean, slots)
-        busy = float(probability @ np.minimum(np.arange(count + 1), slots))
+        apart, probability = thinking(count, think.mean, link.mean, slots)
+        busy = float(probability @ np.minimum(count - apart, slots))
         throughput, exact = busy / link.mean, True
     elif link.kind == "constant" and think.kind == "constant":
         # Phases settle so that nobody waits, or the link never rests.
@@ -130,15 +130,22 @@ def shared_link(workers: int, think_time: Any, link_time: Any, *, capacity: int 
     )
 
 
-def queue_lengths(workers: int, think: float, link: float, capacity: int) -> Floats:
-    """Return the probabilities of 0..workers at an exponential link."""
-    j = np.arange(workers + 1.0)
+def thinking(workers: int, think: float, link: float, capacity: int) -> tuple[Floats, Floats]:
+    """Return numbers of workers that think, and their probabilities, at an exponential link.
+
+    Where nearly all queue, the number that thinks is nearly a Poisson number; what lies in its
+    remote tail, less than 1e-20, is left out, so the cost does not grow with the workers.
+    """
+    mean = capacity * think / link  # of those that think if the link never rests
+    most = min(workers, math.ceil(mean + 12.0 * math.sqrt(mean)) + 60)
+    m = np.arange(most + 1.0)
     if think == 0.0:
-        return (j == workers).astype(float)
-    service = np.concatenate([[0.0], np.cumsum(np.log(link / np.minimum(j[1:], capacity)))])
-    logs = gammaln(workers + 1.0) - gammaln(workers - j + 1.0) + (workers - j) * math.log(think)
-    logs = logs + service
-    return np.exp(logs - logsumexp(logs))
+        return m, (m == 0.0).astype(float)
+    queued = workers - m
+    full = np.minimum(queued, capacity)
+    logs = m * math.log(think / link) - gammaln(m + 1.0) - gammaln(full + 1.0)
+    logs -= (queued - full) * math.log(capacity)
+    return m, np.exp(logs - logsumexp(logs))
 
 
 def _approximate_throughput(workers: int, think: float, link: Law) -> float:
@@ -149,6 +156,8 @@ def _approximate_throughput(workers: int, think: float, link: Law) -> float:
         wait = link.mean + max(queue - use, 0.0) * link.mean + use * residual
         throughput = min(k / (think + wait), 1.0 / link.mean)
         queue, use = throughput * wait, throughput * link.mean
+        if use >= 1.0:  # from here on more workers only queue
+            return 1.0 / link.mean
     return throughput
 
 
@@ -166,10 +175,10 @@ def link_cycle(workers: int, think: Law, link: Law, capacity: int) -> tuple[Law,
         return as_law(use.cycle_time, "cycle"), use
     shape = 1.0
     if link.kind == "exponential" and capacity == 1:
-        found = queue_lengths(workers - 1, think.mean, link.mean, 1)
-        ahead = np.arange(workers)
-        mean = 1.0 + float(found @ ahead)
-        shape = mean**2 / (mean + float(found @ ahead**2) - float(found @ ahead) ** 2)
+        apart, found = thinking(workers - 1, think.mean, link.mean, 1)
+        others = float(found @ apart)
+        mean = workers - others
+        shape = mean**2 / (mean + float(found @ (apart - others) ** 2))
     return total(think, _gamma(shape, max(use.waiting_time, 1e-12 * use.cycle_time))), use
 
 

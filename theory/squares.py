@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from . import exact
 from .arrivals import Arrivals, exact_kind, scales
-from .renewal import solved
+from .mean_curves import mean_curves
+from .renewal import Renewal
 
 Floats = NDArray[np.float64]
 
@@ -30,11 +31,12 @@ def square_curves(stream: Arrivals, alpha: Floats) -> exact.SquareCurves:
         return exact.memoryless(alpha, *stream.rates())
     unit = scales(stream)
     strength = unit.strength(alpha) if stream.kind == "poisson" else np.zeros(alpha.size)
-    solution = solved(unit.law, unit.damping(alpha), strength)
+    means = mean_curves(unit.law, unit.damping(alpha))
+    solution = Renewal(means, strength)
     kicks = np.array([1.0, unit.kicks])[:, None, None]
     tail = solution.tail
     return exact.SquareCurves(
-        solution.width * unit.time, solution.square * kicks[..., None], tail.exponents / unit.time,
+        means.width * unit.time, solution.square * kicks[..., None], tail.exponents / unit.time,
         tail.amplitudes * kicks, tail.level * kicks[..., 0],
     )  # fmt: skip
 

@@ -22,8 +22,8 @@ from .arrivals import Arrivals, exact_kind, scales
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
 from .dominant import dominant_roots
+from .mean_curves import mean_curves
 from .reductions import stream_of
-from .renewal import solved
 from .squares import gather
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def kernel_energy(law: Law, damping: Floats) -> Floats:
             return np.where(u < math.pi / 2, (1.0 + np.sin(u)) / (2.0 * u * np.cos(u)), np.inf)
     if law.kind == "exponential":
         return (1.0 + u) / (2.0 * u)
-    return solved(law, u, np.zeros(u.size)).energy
+    return mean_curves(law, u).energy
 
 
 def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
@@ -236,9 +236,7 @@ def max_workers(model: "AsyncSGD") -> float:
     alpha = float(model.learning_rate * model.eigenvalues.max())
 
     def bounded(workers: int) -> bool:
-        stream = stream_with(model, workers)
-        mean = float(mean_rates(stream, np.array([alpha]))[0]) > 0.0
-        return mean and mean_square_index(stream, alpha) < 1.0
+        return mean_square_index(stream_with(model, workers), alpha) < 1.0
 
     if not bounded(1):
         return 0

@@ -88,9 +88,12 @@ def poisson_model(law, alpha=0.09, rate=10.0, noise=1.0):
     )  # fmt: skip
 
 
-def test_poisson_arrivals_with_random_delays_agree_with_simulation_of_the_arrivals():
+@pytest.mark.parametrize(
+    "law", [scipy.stats.gamma(3, scale=1 / 3), scipy.stats.lognorm(1.0, scale=math.exp(-0.5))]
+)
+def test_poisson_arrivals_with_random_delays_agree_with_simulation_of_the_arrivals(law):
     """The renewal equation against Poisson points with independent delay marks, 4.9 sd."""
-    law, times = scipy.stats.gamma(3, scale=1 / 3), np.linspace(0.25, 5.0, 10)
+    times = np.linspace(0.25, 5.0, 10)
     model = poisson_model(law, alpha=0.12)
     rng, runs = np.random.default_rng(4), 1500
     losses = np.empty((runs, len(times)))
@@ -122,7 +125,7 @@ def test_memoryless_floor_is_the_closed_form(workers, alpha):
 @pytest.mark.parametrize(
     "law",
     [1.0, scipy.stats.expon(), scipy.stats.gamma(4, scale=0.25), scipy.stats.uniform(0.5, 1.0),
-     np.array([0.9, 1.0, 1.0, 1.1])],
+     np.array([0.9, 1.0, 1.0, 1.1]), scipy.stats.lognorm(1.0), scipy.stats.pareto(3)],
 )  # fmt: skip
 @pytest.mark.parametrize("arrivals", ["poisson", "regular"])
 def test_the_loss_ends_at_its_floor(law, arrivals):
@@ -175,6 +178,29 @@ def test_slow_modes_are_followed_for_thousands_of_cycles():
     amplitude = (1e-3 / r) / (1.0 - r * tau)
     expected = math.log(amplitude / math.sqrt(2e-8)) / r
     assert model.time_to(1e-8) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("law", [scipy.stats.lognorm(1.0), scipy.stats.pareto(3)])
+def test_fast_modes_under_heavy_tails_neither_diverge_nor_change_their_neighbours(law):
+    """Their kernels end as a tail, not as an exponential; alone or among others they are stable.
+
+    A damping below one is stable under every law: on Re s >= 0 a root would have
+    |s| <= |s + u| = u |1 - phi(s)| <= u |s|.
+    """
+    eigenvalues = np.linspace(0.1, 1.0, 30)
+
+    def model(eigenvalues):
+        return theory.AsyncSGD(
+            eigenvalues, learning_rate=0.02, workers=8, compute_time=law, gradient_noise=0.02
+        )
+
+    together = model(eigenvalues)
+    assert together.damping.max() < 1.0
+    assert together.is_mean_square_stable()
+    assert together.loss(5000.0) == pytest.approx(together.loss_floor(), rel=1e-9)
+    alone = sum(model(eigenvalue).loss(40.0) for eigenvalue in eigenvalues)
+    assert together.loss(40.0) == pytest.approx(alone, rel=1e-7)
+    assert all(math.isfinite(model(eigenvalue).time_to(1e-3)) for eigenvalue in (0.5, 1.0))
 
 
 def test_targets_that_cannot_be_reached_are_infinitely_far():

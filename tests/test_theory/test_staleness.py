@@ -1,11 +1,14 @@
 """Staleness and update rate: closed forms against counting and quadrature."""
 
 import heapq
+import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import scipy.stats
 from scipy.integrate import quad
+from sdde.theory.links import thinking
 
 from sdde import ArgumentError, theory
 
@@ -118,6 +121,33 @@ def test_shared_link_throughput_agrees_with_mean_value_analysis(workers, expecte
     assert use.throughput == pytest.approx(throughput, rel=1e-12)
     assert use.throughput == pytest.approx(expected, rel=1e-6)
     assert use.throughput * use.cycle_time == pytest.approx(workers)
+
+
+@pytest.mark.parametrize(
+    ("n", "think", "link", "capacity"),
+    [(30, 1.0, 0.1, 1), (300, 1.0, 0.02, 1), (120, 0.5, 0.5, 4), (3, 0.0, 0.1, 2)],
+)
+def test_numbers_at_a_link_are_the_product_form(n, think, link, capacity):
+    """Every weight as a product of fractions, in exact arithmetic."""
+    z, d = Fraction(think).limit_denominator(1000), Fraction(link).limit_denominator(1000)
+    weights = [
+        Fraction(math.factorial(n), math.factorial(n - j)) * z ** (n - j)
+        * math.prod((d / min(i, capacity) for i in range(1, j + 1)), start=Fraction(1))
+        for j in range(n + 1)
+    ]  # fmt: skip
+    exact = np.array([float(weight / sum(weights)) for weight in weights])
+    apart, found = thinking(n, think, link, capacity)
+    at_link = np.zeros(n + 1)
+    at_link[n - apart.astype(int)] = found
+    np.testing.assert_allclose(at_link, exact, rtol=0.0, atol=1e-14)
+
+
+@pytest.mark.parametrize("link", [scipy.stats.expon(scale=0.1), scipy.stats.uniform(0.0, 0.2)])
+def test_a_billion_workers_on_one_link_only_queue(link):
+    """The link never rests, and the answer costs no memory."""
+    use = theory.shared_link(10**9, 1.0, link)
+    assert use.throughput == pytest.approx(10.0, rel=1e-12)
+    assert use.cycle_time == pytest.approx(1e8, rel=1e-12)
 
 
 def test_two_transfers_at_once_agree_with_the_birth_and_death_chain():
