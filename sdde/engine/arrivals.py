@@ -10,10 +10,10 @@ Random numbers of arrivals have the arrival's index in place of a step; each law
 channel of its own.
 """
 
-from sdde.engine.forms import LARGEST_WRITTEN
 from sdde.engine.lags import own_place, table_of_marks
-from sdde.engine.layout import Layout, Text
+from sdde.engine.layout import LARGEST_WRITTEN, Layout
 from sdde.engine.template import ChunkWriter
+from sdde.engine.text import Text, room
 
 
 def arrivals_source(writer: ChunkWriter) -> str:
@@ -44,7 +44,7 @@ class _ArrivalWriter:
         """Write the loops over the lanes."""
         self.writer.top.add(
             *(
-                f"{name} = np.empty({self.layout.dim})"
+                f"{name} = {room(self.layout.dim)}"
                 for name in ("base", "total", "before", "added")
             )
         )
@@ -174,7 +174,7 @@ class _ArrivalWriter:
         jump = self.layout.jumps[q]
         table, channel = table_of_marks(self.layout, q), mark_channel(self.layout, q)
         if jump.mark_vector:
-            self.writer.top.add(f"mark{q} = np.empty({jump.marks})")
+            self.writer.top.add(f"mark{q} = {room(jump.marks)}")
             self.text.add(
                 f"for j in range({jump.marks}):",
                 f"    mark{q}[j] = quantile(tables[starts[{table} + j]:],"
@@ -210,7 +210,7 @@ class _ArrivalWriter:
             return
         state, late = "before.copy()", f"d_{name}"
         if layout.scalar:
-            state, late = "before[0]", f"d_{name}.reshape({seen})"
+            state, late = "before[0]", f"floats_of(d_{name}, ({seen},))"
         call = f"{name}(s, {state}, {late}{'' if mark is None else f', {mark}'}{self.writer.more})"
         if layout.scalar or mark is None:
             text.add(f"{outputs[0]} = {call}")

@@ -1,37 +1,35 @@
-"""From a problem to a compiled chunk, made once for each shape of model and kept on disk.
+"""From a problem to machine code, made once for each shape of model and kept on disk.
 
-The shape of a problem (`Layout`) decides the text of its chunk; its functions are inlined into it.
+The shape of a problem (`Layout`) decides the text of its chunk; its functions are written into it.
 Values that may be swept (parameters, delays, rates, the time step) stay outside, in flat arrays
-that the chunk receives. Nothing here runs a path.
+that the chunk receives. What was compiled before is found by the content of the functions, without
+reading them and without loading the compiler (`building`). Nothing here runs a path.
 """
 
+import functools
 import math
 import threading
-from dataclasses import replace
-from types import CellType, FunctionType
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba import types
-from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
-from sdde.engine import storage, streams
-from sdde.engine.failures import compile_error, not_a_function
+from sdde.engine import machine
 from sdde.engine.fingerprint import Unhashable, fingerprint
-from sdde.engine.forms import LARGEST_WRITTEN, Forms, Functions, forms_of, functions_of
-from sdde.engine.kernels import delaying, driver, elementary, increments, trigonometric
-from sdde.engine.kernels.quantile import quantile
-from sdde.engine.kernels.reading import state_at
-from sdde.engine.kernels.widening import use_widest_vectors
-from sdde.engine.lags import all_lags, lag_of
-from sdde.engine.layout import JumpLayout, Layout, Parameter
+from sdde.engine.kernels.signatures import DRIVE, FILL_NOISE
+from sdde.engine.lags import lag_of
+from sdde.engine.layout import (
+    LARGEST_WRITTEN,
+    Functions,
+    JumpLayout,
+    Layout,
+    Parameter,
+    functions_of,
+)
 from sdde.engine.methods import Method
-from sdde.engine.template import chunk_source
-from sdde.engine.tracing.operations import OPERATIONS
 from sdde.equation.problem import Problem
-from sdde.errors import CompileError
 
 Floats = NDArray[np.float64]
 
@@ -39,40 +37,14 @@ _MANY = 64  # paths in a block: enough to fill vector registers, few enough for 
 _FEW = 8  # the same when there are few paths
 _FEW_LARGE = 16  # the same for large systems
 
-# NumPy's functions under the names that expressions call them by, the package's own where it has
-# them
-_ELEMENTARY: dict[str, Any] = {
-    name: getattr(elementary, name, None) or getattr(trigonometric, name, None) or getattr(np, name)
-    for name, operation in OPERATIONS.items()
-    if not operation.text
-}
-
-_SPACE: dict[str, Any] = {
-    "__name__": __name__,
-    "np": np,
-    "state_at": state_at,
-    "use_widest_vectors": use_widest_vectors,
-    "quantile": quantile,
-    "uniform": streams.uniform,
-    "exponential": streams.exponential,
-    "ARRIVALS": streams.ARRIVALS,
-    "ARRIVAL_DELAYS": streams.ARRIVAL_DELAYS,
-    "MARKS": streams.MARKS,
-    "DECISIONS": streams.DECISIONS,
-    "STEP_DELAYS": streams.STEP_DELAYS,
-    "poisson": streams.poisson,
-    **{name: getattr(delaying, name) for name in delaying.CALLED},
-    **_ELEMENTARY,
-}
-
 _models: dict[tuple[Any, ...], Any] = {}
 _lock = threading.Lock()
 
 
 class Model(NamedTuple):
-    """A compiled chunk and the numbers of its flat parameters."""
+    """The machine code of a chunk and the numbers of its flat parameters."""
 
-    chunk: Any
+    chunk: machine.Code
     layout: Layout
     parameters: Floats
 
@@ -97,42 +69,71 @@ def compile_model(
         try:
             # Whole numbers may be part of the text: indices, exponents, switches.
             whole = [arg for arg in problem.args if np.asarray(arg).dtype.kind != "f"]
-            known: tuple[Any, ...] = (fingerprint(functions, whole), layout)
-        except Unhashable:  # content that cannot be seen may change: the text decides
-            forms = forms_of(problem, state_shape)
-            known = (*functions.values(), chunk_source(layout, forms))
+            content = fingerprint(functions, whole)
+        except Unhashable:  # what cannot be seen may change: the text decides
+            return Model(_chunk_by_text(problem, layout, functions), layout, parameters)
+        known: tuple[Any, ...] = (content, layout)
         if known not in _models:
-            _models[known] = _compile(problem, layout, functions)
+            _models[known] = _chunk(problem, layout, functions, content)
         return Model(_models[known], layout, parameters)
 
 
-def compiled_driver() -> Any:
+def _chunk(problem: Problem, layout: Layout, functions: Functions, content: bytes) -> machine.Code:
+    """Return a chunk from the cache on disk, or compile it."""
+    shape = [getattr(layout, field.name) for field in fields(layout) if field.name != "method"]
+    key = machine.key_of(content, repr((layout.method.name, shape)).encode())
+    code = machine.load(key)
+    if code is None:
+        from sdde.engine import building
+
+        code = building.build_chunk(problem, layout, functions, key)
+    return code
+
+
+def _chunk_by_text(problem: Problem, layout: Layout, functions: Functions) -> machine.Code:
+    """Return the chunk of functions whose content cannot be seen."""
+    from sdde.engine import building
+
+    known = (*functions.values(), building.text_of(problem, layout))
+    if known not in _models:
+        _models[known] = building.build_chunk(problem, layout, functions, None)
+    return _models[known]
+
+
+def compiled_driver() -> machine.Entry:
     """Return the driver, compiled once for each version of the engine."""
-    return _own(driver.drive, driver.DRIVE)
+    return _own("drive", lambda code: machine.Entry(code, DRIVE))
 
 
-def compiled_noise(width: int, kind: str = "plain") -> Any:
+def compiled_noise(width: int, kind: str = "plain") -> machine.Code:
     """Return the function that fills the noise of blocks of `width` paths.
 
     `kind` is "plain" (drawn at the time step itself), "summed" (over finer steps, or mirrored) or
     "recorded".
     """
-    if kind == "recorded":
-        function = increments.recorded_of_paths
-    elif kind == "summed":
-        function = increments.summed_of_steps if width == 1 else increments.summed_of_paths
-    else:
-        function = driver.noise_of_steps if width == 1 else driver.noise_of_paths
-    return _own(function, driver.NOISE_FILL)
+    name = {"plain": "noise", "summed": "summed", "recorded": "recorded"}[kind]
+    single = width == 1 and kind != "recorded"
+    return _own(f"{name}_of_steps" if single else f"{name}_of_paths", lambda code: code)
 
 
-def _own(function: FunctionType, signature: Any) -> Any:
-    """Compile a function of the engine itself."""
-    key = storage.key_of(function.__name__.encode())
+def noise_filler(width: int, kind: str = "plain") -> Callable[..., None]:
+    """Return `compiled_noise` as a function of keywords, named as in `signatures.NOISE_FILL`."""
+    fill = _own("fill_noise", lambda code: machine.Entry(code, FILL_NOISE))
+    return functools.partial(fill, noise=compiled_noise(width, kind).address)
+
+
+def _own(name: str, use: Callable[[machine.Code], Any]) -> Any:
+    """Return a function of the engine itself."""
     with _lock:
-        if (key,) not in _models:
-            _models[(key,)] = storage.compiled(function, signature, key)
-        return _models[(key,)]
+        if (name,) not in _models:
+            key = machine.key_of(name.encode())
+            code = machine.load(key)
+            if code is None:
+                from sdde.engine import building
+
+                code = building.build_own(name, key)
+            _models[(name,)] = use(code)
+        return _models[(name,)]
 
 
 def describe(
@@ -178,106 +179,3 @@ def _flatten(args: tuple[Any, ...]) -> tuple[tuple[Parameter, ...], Floats]:
         values.append(array.ravel().astype(np.float64))
         offset += array.size
     return tuple(parameters), np.concatenate(values)
-
-
-def _compile(problem: Problem, layout: Layout, functions: Functions) -> Any:
-    forms = forms_of(problem, () if layout.scalar else (layout.dim,))
-    plain = replace(forms, in_lanes=False, with_tuples=False)
-    if forms == plain:
-        return _compile_as(layout, functions, plain)
-    try:
-        return _compile_as(layout, functions, forms)
-    except CompileError:  # what Python does with many paths or a tuple, numba may not
-        return _compile_as(layout, functions, plain)
-
-
-def _compile_as(layout: Layout, functions: Functions, forms: Forms) -> Any:
-    source = chunk_source(layout, forms)
-    called = {name: functions[name] for name, read in forms.expressions.items() if read is None}
-    try:
-        key = storage.key_of(source.encode(), fingerprint(called))
-    except Unhashable:
-        key = None
-    if key is not None and (key,) in _models:
-        return _models[(key,)]
-    space = {**_SPACE, **{name: lowered(name, function) for name, function in called.items()}}
-    exec(compile(source, "<chunk>", "exec"), space)
-    try:
-        chunk = storage.compiled(space["chunk"], driver.CHUNK, key)
-    except NumbaError as error:
-        raise _blame(layout, forms, space, called, error) from None
-    if key is not None:
-        _models[(key,)] = chunk
-    return chunk
-
-
-def _blame(
-    layout: Layout, forms: Forms, space: dict[str, Any], called: Functions, error: Exception
-) -> CompileError:
-    """Find the function that cannot be compiled by compiling each alone."""
-    for name, function in called.items():
-        try:
-            space[name].compile(_signature(layout, forms, name))
-        except NumbaError as own:
-            return compile_error(name, getattr(function, "py_func", function), own)
-    name, function = next(iter(called.items()))
-    return compile_error(name, getattr(function, "py_func", function), error)
-
-
-def _signature(layout: Layout, forms: Forms, name: str) -> tuple[Any, ...]:
-    """Return the types of a called function's arguments."""
-    number, kind = types.float64, name.rstrip("0123456789")
-    delays, mark = layout.delays, []
-    if kind == "effect":
-        jump = layout.jumps[int(name.removeprefix(kind))]
-        delays = layout.delays if jump.lags is None else len(jump.lags)
-        mark = [number[::1] if jump.mark_vector else number]
-    state, late = number, number[::1]
-    stepped = kind in ("drift", "diffusion")
-    if not layout.scalar:
-        state, late = (number[:, ::1], number[:, :, ::1]) if forms.in_lanes and stepped else (
-            number[::1], number[:, ::1]
-        )  # fmt: skip
-    elif forms.with_tuples and stepped:
-        late = types.UniTuple(number, delays)
-    each = {"float": number, "int": types.int64, "bool": types.boolean}
-    further = [
-        each[a.kind][(slice(None),) * (len(a.shape) - 1) + (slice(None, None, 1),)]
-        if a.shape
-        else each[a.kind]
-        for a in layout.parameters
-    ]
-    if kind == "delay":
-        by_state = all_lags(layout)[int(name.removeprefix(kind))].kind == "state"
-        return (number, state, *further) if by_state else (number, *further)
-    return (number, state, late, *mark, *further)
-
-
-def lowered(name: str, function: Any) -> Any:
-    """Return a user's function as something numba inlines, its plain Python helpers likewise."""
-    plain = getattr(function, "py_func", function)
-    if not isinstance(plain, FunctionType):
-        raise not_a_function(name, function)
-    return _lowered(plain, {})
-
-
-def _lowered(plain: FunctionType, known: dict[FunctionType, Any]) -> Any:
-    if plain in known:
-        return known[plain]
-    code = plain.__code__
-    scope = dict(plain.__globals__)
-    copy = FunctionType(code, scope, plain.__name__, plain.__defaults__, plain.__closure__)
-    copy.__kwdefaults__ = plain.__kwdefaults__
-    known[plain] = result = numba.njit(error_model="numpy", fastmath=False)(copy)
-    for used in {*code.co_names} & scope.keys():
-        if isinstance(scope[used], FunctionType):
-            scope[used] = _lowered(scope[used], known)
-    cells = []
-    for cell in plain.__closure__ or ():
-        content = cell.cell_contents
-        helper = isinstance(content, FunctionType)
-        cells.append(CellType(_lowered(content, known)) if helper else cell)
-    if any(a is not b for a, b in zip(cells, plain.__closure__ or (), strict=True)):
-        copy = FunctionType(code, scope, plain.__name__, plain.__defaults__, tuple(cells))
-        known[plain] = result = numba.njit(error_model="numpy", fastmath=False)(copy)
-    return result

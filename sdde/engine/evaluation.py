@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sdde.engine.reads import Point
+from sdde.engine.text import room
 
 if TYPE_CHECKING:
     from sdde.engine.template import ChunkWriter
@@ -42,7 +43,7 @@ def _call_with_numbers(
     late = in_tuple([row[0] for row in point.delayed])
     if not writer.forms.with_tuples:
         buffer = f"d_{name}{point.suffix}"
-        writer.top.add(f"{buffer} = np.empty({len(point.delayed)})")
+        writer.top.add(f"{buffer} = {room(len(point.delayed))}")
         writer.lane.add(*(f"{buffer}[{j}] = {row[0]}" for j, row in enumerate(point.delayed)))
         late = buffer
     call = f"{name}({point.t}, {point.x[0]}, {late}{writer.more})"
@@ -57,7 +58,7 @@ def _call_with_arrays(
     writer: "ChunkWriter", name: str, point: Point, outputs: Sequence[str]
 ) -> None:
     dim, delays, full = writer.layout.dim, writer.layout.delays, f"{name}{point.suffix}"
-    writer.top.add(f"x_{full} = np.empty({dim})", f"d_{full} = np.empty(({delays}, {dim}))")
+    writer.top.add(f"x_{full} = {room(dim)}", f"d_{full} = {room(delays, dim)}")
     writer.lane.add(*(f"x_{full}[{i}] = {value}" for i, value in enumerate(point.x)))
     writer.lane.add(
         *(

@@ -15,16 +15,14 @@ from typing import Any
 import numpy as np
 
 from sdde.engine.expressions import Expressions, Untraceable, trace
-from sdde.engine.lags import all_delays, delay_functions
+from sdde.engine.lags import all_delays
+from sdde.engine.layout import LARGEST_WRITTEN, functions_of
 from sdde.equation.delays import StateDelay
 from sdde.equation.problem import Problem
 
-LARGEST_WRITTEN = 16  # components; larger systems are computed with arrays
 _LONGEST_LINE = 1000  # operations of one function; more take too long to compile
 _TRIALS = 4
 _LANES = 5
-
-Functions = dict[str, Callable[..., Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +43,6 @@ class Forms:
     expressions: dict[str, Expressions | None]
     in_lanes: bool
     with_tuples: bool
-
-
-def functions_of(problem: Problem) -> Functions:
-    """Return the user's functions under the names by which a chunk calls them."""
-    functions = {"drift": problem.drift}
-    if callable(problem.diffusion):
-        functions["diffusion"] = problem.diffusion
-    for q, jump in enumerate(problem.jumps):
-        functions[f"effect{q}"] = jump.effect
-        if callable(jump.rate):
-            functions[f"rate{q}"] = jump.rate
-    return functions | delay_functions(problem)
 
 
 def forms_of(problem: Problem, state_shape: tuple[int, ...]) -> Forms:

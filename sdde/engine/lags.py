@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sdde.engine.text import Text, room
 from sdde.equation.delays import DistributedDelay, RandomDelay, StateDelay, TimeDelay
 from sdde.equation.problem import Problem
 
 if TYPE_CHECKING:
-    from sdde.engine.layout import Layout, Text
+    from sdde.engine.layout import Layout
     from sdde.engine.template import ChunkWriter
 
 
@@ -270,7 +271,7 @@ class LagWriter:
         layout, column = self.layout, self.writer.column
         x = [f"{states}[{column(i)}]" for i in range(layout.dim)]
         if self.writer.expressions[f"delay{j}"] is None and not layout.scalar:
-            self.writer.top.add(f"x_delay{j}{mark} = np.empty({layout.dim})")
+            self.writer.top.add(f"x_delay{j}{mark} = {room(layout.dim)}")
             lane.add(f"for i in range({layout.dim}):")
             lane.add(f"    x_delay{j}{mark}[i] = {states}[{column('i')}]")
         self._write_call(j, f"lags{j}{mark}[l]", t, x, text, lane, mark)
@@ -311,7 +312,7 @@ class LagWriter:
         """
         layout, writer = self.layout, self.writer
         column = writer.column("i")
-        writer.top.add(f"d_{name} = np.empty(({len(lags)}, {layout.dim}))")
+        writer.top.add(f"d_{name} = {room(len(lags), layout.dim)}")
         for j, lag in enumerate(lags):
             place, target = first + j, f"d_{name}[{j}, i]"
             table = f"starts[{table_of_delay(layout, place)}]" if lag.has_table else ""

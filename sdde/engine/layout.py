@@ -3,10 +3,19 @@
 Values are never part of it: delays, parameters, rates and the time step are arguments of the chunk.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from sdde.engine.lags import Lag
-from sdde.engine.methods import Method
+from sdde.engine.lags import Lag, delay_functions
+from sdde.equation.problem import Problem
+
+if TYPE_CHECKING:
+    from sdde.engine.methods import Method
+
+Functions = dict[str, Callable[..., Any]]
+
+LARGEST_WRITTEN = 16  # components; larger systems are computed with arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class Layout:
     additive: int | None
     parameters: tuple[Parameter, ...]
     jumps: tuple[JumpLayout, ...]
-    method: Method
+    method: "Method"
     width: int
     matrix: bool = False
 
@@ -65,16 +74,13 @@ class Layout:
         return all(lag.kind == "fixed" for lag in self.lags)
 
 
-class Text:
-    """Lines of source with a current indentation."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.depth = 0
-
-    def add(self, *lines: str) -> None:
-        """Add lines at the current indentation."""
-        self.lines += [" " * (4 * self.depth) + line for line in lines]
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines) + "\n"
+def functions_of(problem: Problem) -> Functions:
+    """Return the user's functions under the names by which a chunk calls them."""
+    functions = {"drift": problem.drift}
+    if callable(problem.diffusion):
+        functions["diffusion"] = problem.diffusion
+    for q, jump in enumerate(problem.jumps):
+        functions[f"effect{q}"] = jump.effect
+        if callable(jump.rate):
+            functions[f"rate{q}"] = jump.rate
+    return functions | delay_functions(problem)

@@ -7,9 +7,13 @@ depends on a delayed state) and ``"general"``. A function that cannot be read is
 that it may be. Nothing here compiles.
 """
 
-from sdde.engine.expressions import Expressions, Untraceable, trace
-from sdde.engine.forms import LARGEST_WRITTEN
+from typing import TYPE_CHECKING
+
+from sdde.engine.layout import LARGEST_WRITTEN
 from sdde.equation.problem import Problem
+
+if TYPE_CHECKING:
+    from sdde.engine.expressions import Expressions
 
 CLASSES = ("none", "additive", "diagonal", "commutative", "delayed", "general")
 
@@ -37,8 +41,10 @@ def _declared(problem: Problem) -> str:
     return "commutative" if problem.noise == "scalar" else problem.noise
 
 
-def diffusion_of(problem: Problem, state_shape: tuple[int, ...]) -> Expressions | None:
+def diffusion_of(problem: Problem, state_shape: tuple[int, ...]) -> "Expressions | None":
     """Return the diffusion as expressions, or None where it cannot be read or is too large."""
+    from sdde.engine.expressions import Untraceable, trace
+
     if sum(state_shape) > LARGEST_WRITTEN:
         return None
     shapes = [(*state_shape, None)] if problem.has_noise_matrix else None
@@ -51,7 +57,7 @@ def diffusion_of(problem: Problem, state_shape: tuple[int, ...]) -> Expressions 
         return None
 
 
-def _is_diagonal(read: Expressions) -> bool:
+def _is_diagonal(read: "Expressions") -> bool:
     """Return whether each output depends on its own component of the state alone."""
     needs: list[frozenset[int]] = []
     for node in read.nodes:

@@ -8,6 +8,7 @@ added; a broken one is removed and made again. Nothing here knows what is compil
 
 import hashlib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -19,9 +20,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 import llvmlite
-import numba
 import numpy as np
-from numba.core.errors import NumbaError
 
 _ENGINE = Path(__file__).resolve().parent
 _STAMP = 1_000_000_000  # numba distrusts an entry whose file has changed its time; this never does
@@ -77,7 +76,7 @@ def cache_info() -> CacheInfo:
     path = folder()
     files = _files(path)
     size = sum(file.stat().st_size for file in files)
-    return CacheInfo(path, sum(file.suffix == ".py" for file in files), size)
+    return CacheInfo(path, len({file.name.partition(".")[0] for file in files}), size)
 
 
 def clear_cache() -> CacheInfo:
@@ -103,7 +102,8 @@ def clear_cache() -> CacheInfo:
 
 def _files(path: Path, name: str = "m_*") -> list[Path]:
     """Return the files of entries: one for each key, and numba's beside it."""
-    return [*path.glob(f"{name}.py"), *path.glob(f"__pycache__/{name}.*")]
+    beside = path.glob(f"__pycache__/{name}.*")
+    return [*path.glob(f"{name}.obj"), *path.glob(f"{name}.py"), *beside]
 
 
 @cache
@@ -112,9 +112,18 @@ def engine_stamp() -> bytes:
     digest = hashlib.sha256()
     for file in sorted(_ENGINE.rglob("*.py")):
         digest.update(file.read_bytes())
-    for version in (numba.__version__, llvmlite.__version__, np.__version__, sys.version):
+    for version in (llvmlite.__version__, np.__version__, sys.version):
         digest.update(version.encode())
+    digest.update(_compiler_version())
     return digest.digest()
+
+
+def _compiler_version() -> bytes:
+    """Return numba's version as its package states it, without the cost of importing it."""
+    found = importlib.util.find_spec("numba")
+    if found is None or found.origin is None:
+        return b""
+    return Path(found.origin).with_name("_version.py").read_bytes()
 
 
 def key_of(*parts: bytes) -> str:
@@ -137,6 +146,8 @@ def compiled(function: FunctionType, signature: Any, key: str | None, **options:
         return _jit(function, signature, cached=False, **options)
     code = function.__code__.replace(co_filename=str(path))
     placed = FunctionType(code, function.__globals__, function.__name__)
+    from numba.core.errors import NumbaError
+
     try:
         return _jit(placed, signature, cached=True, **options)
     except NumbaError:
@@ -152,7 +163,7 @@ def compiled(function: FunctionType, signature: Any, key: str | None, **options:
 
 
 @cache
-def _start_numba() -> None:
+def start_numba() -> None:
     """Let numba set itself up without SciPy's linear algebra: a quarter of a warm start.
 
     Its array functions import that merely to learn whether it exists. SciPy is installed with this
@@ -170,7 +181,9 @@ def _start_numba() -> None:
 
 
 def _jit(function: Callable[..., Any], signature: Any, *, cached: bool, **options: Any) -> Any:
-    _start_numba()
+    start_numba()
+    import numba
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba, about its own business
         return numba.njit(

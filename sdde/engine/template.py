@@ -11,14 +11,11 @@ the block) is column ``i * width + l``.
 """
 
 from sdde.engine.forms import Forms
+from sdde.engine.kernels.signatures import CHUNK
 from sdde.engine.lags import LagWriter
-from sdde.engine.layout import Layout, Text
+from sdde.engine.layout import Layout
 from sdde.engine.schemes.steps import ArrayStep, LaneStep
-
-_ARGUMENTS = (
-    "ring, past, z, now, n, steps, lanes, first, histories, t0, dt, root, delays, lags, shares, p, "
-    "keys, upcoming, counts, rates, tables, starts, flags"
-)
+from sdde.engine.text import Text
 
 
 class ChunkWriter:
@@ -84,7 +81,7 @@ class ChunkWriter:
 
     def _assemble(self, arrivals: str) -> str:
         text = Text()
-        text.add(f"def chunk({_ARGUMENTS}):")
+        text.add(f"def chunk({', '.join(CHUNK)}):")
         text.depth = 1
         text.add("use_widest_vectors()", "slots = ring.shape[0]")
         text.lines += self.top.lines

@@ -199,20 +199,23 @@ class Brownian:
         sdde.ArgumentError
             If `dt` is not a whole multiple of `finest`, or recorded increments do not suffice.
         """
-        from sdde.engine.compile import compiled_noise  # loads the compiler
+        from sdde.engine.compile import noise_filler
 
         fine = self.fine_steps(dt)
         count = checks.integer("steps", steps)
         lanes = checks.integer("paths", paths, lowest=1)
         processes = checks.integer("channels", channels, lowest=1)
         self.require_room(lanes, count * fine, processes)
-        fill = compiled_noise(_WIDTH, self.kind)
-        k0, k1 = (np.uint64(word) for word in seeds.key_of(self.seed))
+        fill = noise_filler(_WIDTH, self.kind)
+        k0, k1 = seeds.key_of(self.seed)
         result = np.empty((lanes, count, processes))
         z = np.empty((count, processes * _WIDTH))
         recorded = NOTHING if self.recorded is None else self.recorded
         for first in range(0, lanes if count else 0, _WIDTH):
-            fill(z, 0, count, first, processes, k0, k1, fine, self.antithetic, recorded)
+            fill(
+                z=z, n=0, steps=count, first=first, channels=processes, k0=k0, k1=k1, fine=fine,
+                mirrored=self.antithetic, recorded=recorded,
+            )  # fmt: skip
             rows = z.reshape(count, processes, _WIDTH).transpose(2, 0, 1)
             result[first : first + _WIDTH] = rows[: lanes - first]
         return result * math.sqrt(dt)

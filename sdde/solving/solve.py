@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
-from sdde.engine import streams
+from sdde.engine import seeds
 from sdde.engine.compile import compile_model, compiled_driver, compiled_noise
-from sdde.engine.kernels import driver
+from sdde.engine.kernels.signatures import DIVERGED, DONE, INTERRUPTED
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
@@ -27,7 +27,11 @@ from sdde.solving.saving import SavedTimes, plan_saves
 from sdde.solving.solution import LIMIT, Solution
 
 Floats = NDArray[np.float64]
-_STATUS = {driver.DONE: "done", driver.DIVERGED: "diverged", driver.INTERRUPTED: "interrupted"}
+_STATUS = {
+    DONE: "done",
+    DIVERGED: "diverged",
+    INTERRUPTED: "interrupted",
+}
 _NOT_BEGUN = -1
 _GROUP = 32  # steps of noise made at a time
 _LONG_GROUP = 512  # the same for a single path
@@ -129,7 +133,7 @@ def solve(
     most = available_threads() if threads is None else checks.integer("threads", threads, lowest=1)
     if not callable(progress):
         checks.flag("progress", progress)
-    streams.require_room(paths=count)
+    seeds.require_room(paths=count)
     if problem.past.count not in (1, count):
         raise checks.fail(
             "paths", paths, f"differs from the {problem.past.count} paths of the earlier solution",
@@ -148,7 +152,7 @@ def solve(
     scheme.check(problem, layout.state_shape)
     if noise is not None:
         noise.require_room(count, layout.n_steps * fine, layout.channels)
-    seed = streams.seed_of(rng) if noise is None or rng is not None else noise.seed
+    seed = seeds.seed_of(rng) if noise is None or rng is not None else noise.seed
     x = _allocate(0 if streamed else count, len(saves), math.prod(layout.state_shape))
     run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x, noise, fine)
     run.start(scheme, most, progress)
@@ -162,7 +166,7 @@ def solve(
         end_time=run.ended, t_span=(t0, t1), dt=step, method=scheme.name, seed=seed,
         moments=moments, noise=noise,
     )  # fmt: skip
-    if not np.all(run.codes == driver.DONE):
+    if not np.all(run.codes == DONE):
         warnings.warn(solution.message, SolutionWarning, stacklevel=2)
     return solution
 
@@ -176,6 +180,13 @@ def _allocate(paths: int, times: int, dim: int) -> Floats:
             f" {8e-9 * paths * times * dim:.3g} GB, more than there is.\n"
             '  Save fewer times, for example save="final" or save=100 (every 100 steps).'
         ) from None
+
+
+def _aligned(rows: int, columns: int) -> Floats:
+    """Return zeros that begin at a whole number of 64 bytes, as vectors like it."""
+    raw = np.zeros(rows * columns + 8)
+    skip = (-(raw.ctypes.data // 8)) % 8
+    return raw[skip : skip + rows * columns].reshape(rows, columns)
 
 
 class _Run:
@@ -193,7 +204,7 @@ class _Run:
         self.moments = Accumulator(x.shape[1:])
         self.stop = np.zeros(1, dtype=np.int64)
         self.faults: list[Fault] = []
-        keys = streams.key_of(seed), streams.key_of(seed if noise is None else noise.seed)
+        keys = seeds.key_of(seed), seeds.key_of(seed if noise is None else noise.seed)
         self.keys = np.array(keys, dtype=np.uint64).ravel()
 
     def start(self, method: Method, threads: int, progress: Progress) -> None:
@@ -209,14 +220,24 @@ class _Run:
         group = _LONG_GROUP if width == 1 else _GROUP
         slots = max(plan.deepest + 3, group + 2)
 
+        dim, jumps, channels = plan.past.shape[2], len(plan.rates), model.layout.channels
+        t0, t1, dt = self.times
+
         def compute(first: int, last: int, out: Floats, kept_from: int) -> None:
             flags = np.zeros(4, dtype=np.int64)
             drive(
-                model.chunk, noise, first, last, width, group, slots, model.layout.channels,
-                plan.n_steps, *self.times, LIMIT, plan.delays, plan.lags, plan.shares,
-                model.parameters, plan.past, self.keys, plan.rates, plan.tables, plan.starts,
-                saves.spans, saves.shares, out, kept_from, self.codes, self.ended, self.stop,
-                flags, self.fine, mirrored, recorded,
+                chunk=model.chunk.address, noise=noise.address,
+                ring=_aligned(slots, dim * width), z=_aligned(group, max(channels, 1) * width),
+                upcoming=np.empty((jumps, width)), counts=np.empty((jumps, width), dtype=np.int64),
+                ended_at=np.empty(width, dtype=np.int64),
+                first=first, last=last, channels=channels, n_steps=plan.n_steps,
+                t0=t0, t1=t1, dt=dt, limit=LIMIT,
+                delays=plan.delays, lags=plan.lags, shares=plan.shares, p=model.parameters,
+                past=plan.past, keys=self.keys, rates=plan.rates, tables=plan.tables,
+                starts=plan.starts, save_spans=saves.spans, save_shares=saves.shares,
+                out=out, kept_from=kept_from, codes=self.codes, ended=self.ended,
+                stop=self.stop, flags=flags,
+                fine=self.fine, mirrored=mirrored, recorded=recorded,
             )  # fmt: skip
             if flags[0] != 0:
                 self.faults.append(Fault.of(flags))
@@ -240,7 +261,7 @@ class _Run:
         if self.faults:
             raise fault_error(self.problem, min(self.faults))
         never = self.codes == _NOT_BEGUN
-        self.codes[never] = driver.INTERRUPTED
+        self.codes[never] = INTERRUPTED
         if len(self.x) == self.paths:
             self.x[never] = np.nan
 

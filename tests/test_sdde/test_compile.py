@@ -164,14 +164,18 @@ def test_clearing_the_cache_leaves_other_files_alone(fresh_cache):
     assert other.read_text() == "mine"
 
 
-@pytest.mark.parametrize("content", [b"", b"rubbish", b"\x80\x04K\x01."])
-def test_broken_cache_entries_are_made_again(fresh_cache, content):
+@pytest.mark.parametrize("damage", ["emptied", "replaced", "cut short", "altered"])
+def test_broken_cache_entries_are_made_again(fresh_cache, damage):
     """A full disk or a killed process must not break every later run."""
     expected = sdde.solve(_problem(1.0), (0.0, 1.0), dt=0.1, rng=1).x
-    files = [f for f in Path(fresh_cache).rglob("m_*") if f.suffix in (".nbi", ".nbc")]
+    files = list(Path(fresh_cache).glob("m_*.obj"))
     assert files
     for file in files:
-        file.write_bytes(content)
+        data = file.read_bytes()
+        file.write_bytes({
+            "emptied": b"", "replaced": b"rubbish", "cut short": data[: len(data) // 2],
+            "altered": data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
+        }[damage])  # fmt: skip
     compiling._models.clear()
     again = sdde.solve(_problem(1.0), (0.0, 1.0), dt=0.1, rng=1).x
     np.testing.assert_array_equal(again, expected)

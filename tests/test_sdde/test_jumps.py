@@ -148,7 +148,7 @@ def test_sweeping_rates_and_laws_does_not_recompile(monkeypatch):
         return sdde.solve(problem, (0.0, 2.0), dt=0.1, paths=3, rng=1)
 
     solve(1.0, 0.5)
-    monkeypatch.setattr(compiling, "_compile", None)
+    monkeypatch.setattr(compiling, "_chunk", None)
     solve(2.0, scipy.stats.expon(scale=0.3))
     solve(0.0, MEASURED)
 

@@ -5,8 +5,8 @@ import pytest
 
 import sdde
 from sdde.engine import streams
-from sdde.engine.compile import compiled_noise
-from sdde.engine.kernels.driver import WATCH
+from sdde.engine.compile import noise_filler
+from sdde.engine.kernels.signatures import WATCH
 from sdde.engine.kernels.reading import locate, state_at
 from sdde.solving import solve as solving
 from sdde.solving.execute import cut
@@ -48,8 +48,10 @@ def test_noise_rows_hold_the_normals_at_their_addresses(width):
     channels, first, n = 2, 3 * width, 64
     z = np.zeros((32, channels * width))
     nothing = np.empty((0, 0, 0))
-    keys = np.uint64(k0), np.uint64(k1)
-    compiled_noise(width)(z, n, 32, first, channels, *keys, 1, 0, nothing)
+    noise_filler(width)(
+        z=z, n=n, steps=32, first=first, channels=channels, k0=k0, k1=k1, fine=1, mirrored=0,
+        recorded=nothing,
+    )  # fmt: skip
     for g, channel, lane in ((0, 0, 0), (1, 1, width - 1), (31, 1, width // 2)):
         expected = streams.normal(k0, k1, first + lane, n + g, channel, streams.NOISE)
         assert z[g, channel * width + lane] == expected

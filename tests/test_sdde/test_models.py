@@ -46,7 +46,7 @@ def test_other_parameters_do_not_recompile(pair, monkeypatch):
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(compiling, "_compile", refuse)
+    monkeypatch.setattr(compiling, "_chunk", refuse)
     again = sdde.solve(second, (0.0, 1.0), dt=0.05, paths=4, rng=2)
     assert np.isfinite(again.x).all()
 

@@ -183,7 +183,7 @@ def test_new_parameters_delays_and_time_steps_do_not_recompile(monkeypatch):
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(compiling, "_compile", refuse)
+    monkeypatch.setattr(compiling, "_chunk", refuse)
     for changed in (
         problem.replace(args=(0.7, np.array([3.0, 4.0]))),
         problem.replace(delays=0.777),

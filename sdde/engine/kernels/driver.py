@@ -4,52 +4,28 @@ One block holds `width` neighbouring paths. Its grid states go round in `ring`, 
 for the longest delay and for all the rows of one chunk, so chunks end where the noise buffer ends
 and nowhere else: what is saved cannot change a path. Every 32 steps a path beyond the bounds turns
 to nan, which nothing heals. The driver is compiled once; the model it runs and the noise are
-function pointers.
+addresses of machine code.
 """
 
 import math
 
-import numpy as np
-from numba import float64, int8, int64, njit, types, uint64, void
+from numba import njit
 
+from sdde.engine.kernels.calling import call_at
+from sdde.engine.kernels.memory import floats_of
 from sdde.engine.kernels.normals import fill, fill_steps
+from sdde.engine.kernels.signatures import CHUNK, DIVERGED, DONE, INTERRUPTED, NOISE_FILL, WATCH
 from sdde.engine.streams import ARRIVALS, NOISE, exponential
 
-DONE, DIVERGED, INTERRUPTED = 0, 1, 2
-WATCH = 32  # steps between looks for divergence, a divisor of every group of steps
-
-_F1, _F2, _F3 = float64[::1], float64[:, ::1], float64[:, :, ::1]
-_I1, _I2 = int64[::1], int64[:, ::1]
-
-# ring, past, z | now, n, steps, lanes, first, histories | t0, dt, root | delays, lags, shares, p |
-# keys, upcoming, counts, rates, tables, starts, flags
-CHUNK = void(
-    _F2, _F3, _F2, int64, int64, int64, int64, int64, int64, float64, float64, float64,
-    _F1, _I1, _F1, _F1, uint64[::1], _F2, _I2, _F1, _F1, _I1, _I1,
-)  # fmt: skip
-
-# z | n, steps, first, channels, k0, k1 | fine, mirrored, recorded
-NOISE_FILL = void(_F2, int64, int64, int64, int64, uint64, uint64, int64, int64, _F3)
-
-# chunk, noise | first, last, width, group, slots, channels, n_steps | t0, t1, dt, limit |
-# delays, lags, shares, p, past | keys, rates, tables, starts |
-# save_spans, save_shares, out, kept_from, codes, ended | stop, flags | fine, mirrored, recorded
-DRIVE = void(
-    types.FunctionType(CHUNK), types.FunctionType(NOISE_FILL),
-    int64, int64, int64, int64, int64, int64, int64,
-    float64, float64, float64, float64, _F1, _I1, _F1, _F1, _F3, uint64[::1], _F1, _F1, _I1,
-    _I2, _F1, _F3, int64, int8[::1], _F1, _I1, _I1, int64, int64, _F3,
-)  # fmt: skip
-
+_call_chunk, _call_noise = call_at(CHUNK), call_at(NOISE_FILL)
 _inline = njit(error_model="numpy", fastmath=False, forceinline=True)
 
 
 @_inline
-def _aligned(rows, columns):
-    """Return zeros that begin at a whole number of 64 bytes, as vectors like it."""
-    raw = np.zeros(rows * columns + 8)
-    skip = (-(raw.ctypes.data // 8)) % 8
-    return raw[skip : skip + rows * columns].reshape((rows, columns))
+def _clear(ring):
+    for row in ring:
+        for k in range(len(row)):
+            row[k] = 0.0
 
 
 @_inline
@@ -62,11 +38,9 @@ def _begin(ring, past, lags, first, width):
     for r in range(min(deepest + 1, len(ring))):
         row = ring[len(ring) - r if r > 0 else 0]
         for i in range(dim):
-            row[i * width : (i + 1) * width] = past[0, min(r, known - 1), i]
-            if histories > 1:
-                for lane in range(width):
-                    own = (first + lane) % histories
-                    row[i * width + lane] = past[own, min(r, known - 1), i]
+            for lane in range(width):
+                own = (first + lane) % histories
+                row[i * width + lane] = past[own, min(r, known - 1), i]
 
 
 @_inline
@@ -169,7 +143,8 @@ def _save(ring, now, n, lanes, width, saves, out, first, place):
 
 def noise_of_paths(z, n, steps, first, channels, k0, k1, fine, mirrored, recorded):
     """Fill all rows with normals for a block of paths, from step `n` on."""
-    fill(z.reshape((len(z), channels, z.shape[1] // channels)), n, first, k0, k1, NOISE)
+    shape = (len(z), channels, z.shape[1] // channels)
+    fill(floats_of(z, shape), n, first, k0, k1, NOISE)
 
 
 def noise_of_steps(z, n, steps, path, channels, k0, k1, fine, mirrored, recorded):
@@ -177,33 +152,34 @@ def noise_of_steps(z, n, steps, path, channels, k0, k1, fine, mirrored, recorded
     fill_steps(z, n, path, k0, k1, NOISE)
 
 
+def fill_noise(noise, z, n, steps, first, channels, k0, k1, fine, mirrored, recorded):
+    """Fill rows with the noise at an address, for callers in Python."""
+    _call_noise(noise, (z, n, steps, first, channels, k0, k1, fine, mirrored, recorded))
+
+
 def drive(
-    chunk, noise, first, last, width, group, slots, channels, n_steps, t0, t1, dt, limit,
-    delays, lags, shares, p, past, keys, rates, tables, starts,
-    save_spans, save_shares, out, kept_from, codes, ended, stop, flags,
-    fine, mirrored, recorded,
+    chunk, noise, ring, z, upcoming, counts, ended_at, first, last, channels, n_steps,
+    t0, t1, dt, limit, delays, lags, shares, p, past, keys, rates, tables, starts,
+    save_spans, save_shares, out, kept_from, codes, ended, stop, flags, fine, mirrored, recorded,
 ):  # fmt: skip
     """Run paths `first` to `last`, the first a whole number of blocks.
 
-    Row 0 of `out` is path `kept_from`. `keys` holds the key of arrivals, then that of the noise.
+    Row 0 of `out` is path `kept_from`. The arguments are described in `signatures.DRIVE`.
     """
     histories, _, dim = past.shape
+    slots, group, width = len(ring), len(z), len(ended_at)
     saves = (save_spans, save_shares)
-    ring = _aligned(slots, dim * width)
-    z = _aligned(group, max(channels, 1) * width)
-    upcoming = np.empty((len(rates), width))
-    counts = np.zeros((len(rates), width), dtype=np.int64)
-    ended_at = np.empty(width, dtype=np.int64)
     root = math.sqrt(dt)
     for block in range(first, last, width):
         lanes = min(width, last - block)
         if lanes < width:
-            ring[:] = 0.0  # lanes that no path uses may stay as they are
+            _clear(ring)  # lanes that no path uses may stay as they are
         _begin(ring, past, lags, block, width)
-        ended_at[:] = -1
-        counts[:] = 0
+        for lane in range(width):
+            ended_at[lane] = -1
         for q in range(len(rates)):
             for lane in range(lanes):
+                counts[q, lane] = 0
                 gap = exponential(keys[0], keys[1], block + lane, 0, q, ARRIVALS)
                 upcoming[q, lane] = t0 + gap / rates[q]
         now, n, living = 0, 0, True
@@ -211,19 +187,28 @@ def drive(
         while n < n_steps and living and stop[0] == 0 and flags[0] == 0:
             steps = min(group, n_steps - n)
             if channels > 0:
-                noise(z, n, steps, block, channels, keys[2], keys[3], fine, mirrored, recorded)
-            chunk(
+                wanted = (
+                    z, n, steps, block, channels, keys[2], keys[3], fine, mirrored, recorded,
+                )  # fmt: skip
+                _call_noise(noise, wanted)
+            arguments = (
                 ring, past, z, now, n, steps, lanes, block, histories, t0, dt, root,
                 delays, lags, shares, p, keys, upcoming, counts, rates, tables, starts, flags,
             )  # fmt: skip
+            _call_chunk(chunk, arguments)
             _watch(ring, now, n, steps, dim, width, limit, ended_at)
-            living = ended_at[:lanes].min() < 0
+            living = False
+            for lane in range(lanes):
+                living |= ended_at[lane] < 0
             n += steps
             now = (now + steps) % slots
             place = _save(ring, now, n, lanes, width, saves, out, block - kept_from, place)
         for lane in range(lanes):
             path = block + lane
-            out[path - kept_from, place[2] :] = math.nan
+            kept = out[path - kept_from]
+            for column in range(place[2], len(kept)):
+                for i in range(out.shape[2]):
+                    kept[column, i] = math.nan
             if ended_at[lane] >= 0:
                 codes[path] = DIVERGED
                 ended[path] = min(t0 + ended_at[lane] * dt, t1)

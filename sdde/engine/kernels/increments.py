@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
+from sdde.engine.kernels.memory import floats_of
 from sdde.engine.kernels.normals import fill, fill_steps
 from sdde.engine.streams import NOISE
 
@@ -43,7 +44,7 @@ def summed_of_paths(z, n, steps, first, channels, k0, k1, fine, mirrored, record
     z[:steps] = 0.0
     for begin in range(0, steps * fine, _ROWS):
         count = min(_ROWS, steps * fine - begin)
-        rows = raw[:count].reshape((count, channels, width))
+        rows = floats_of(raw, (count, channels, width))
         fill(rows, n * fine + begin, first, k0, k1, NOISE)
         _add_up(z, raw, begin, count, fine, mirrored, width)
 

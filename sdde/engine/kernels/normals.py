@@ -17,10 +17,12 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sdde.engine.kernels.memory import floats_of, room1
 from sdde.engine.kernels.vectorir import Lanes, lanes
 from sdde.engine.streams import box_muller, open_uniforms, words
 
 _NARROW, _MEDIUM, _WIDE = 8, 16, 32
+_ASIDE = 2 * _WIDE
 _NOWHERE = -(1 << 62)
 _U = np.uint64
 _I32, _I64, _F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
@@ -111,7 +113,7 @@ _narrow: Any = None
 
 def _over_paths(z, first_step, first_path, k0, k1, stream):
     steps, channels, paths = z.shape
-    flat = z.reshape(steps * channels * paths)
+    flat = floats_of(z, (steps * channels * paths,))
     for pair in range(first_step >> 1, (first_step + steps + 1) >> 1):
         row = 2 * pair - first_step
         for c in range(channels):
@@ -135,10 +137,10 @@ def _over_paths(z, first_step, first_path, k0, k1, stream):
 def _over_steps(z, first_step, path, k0, k1, stream):
     steps, channels = z.shape
     end = (first_step + steps + 1) >> 1
-    flat = z.reshape(steps * channels)
+    flat = floats_of(z, (steps * channels,))
     # Groups that fill the buffer exactly need no room aside, nor may they reach beyond it.
     whole = channels == 1 and first_step % 2 == 0 and steps % (2 * _NARROW) == 0
-    aside = flat if whole else np.empty(2 * _WIDE)
+    aside = flat if whole else room1(_ASIDE)
     enough = _WIDE if whole else _WIDE // 2 + 1
     for c in range(channels):
         pair = first_step >> 1

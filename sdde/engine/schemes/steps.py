@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sdde.engine.evaluation import evaluate
 from sdde.engine.reads import Point, read_end, read_present, write_end_slots, write_slots
+from sdde.engine.text import room
 
 if TYPE_CHECKING:
     from sdde.engine.template import ChunkWriter
@@ -127,19 +128,18 @@ class ArrayStep:
         self.rows = f"({layout.dim}, {layout.width})"
         self.column = writer.column("i")
         self.x = [f"x_row[{self.column}]"]
-        writer.top.add(f"buffer = np.empty(({layout.delays}, {layout.dim}, {layout.width}))")
+        writer.top.add(f"buffer = {room(layout.delays, layout.dim, layout.width)}")
         write_slots(writer)
         writer.lags.write_rows(self.step)
-        size = layout.dim * layout.width
-        self.step.add(f"x = x_row[:{size}].reshape({self.rows})")
+        self.step.add(f"x = floats_of(x_row, {self.rows})")
         self._read_delays("newer", "older", "")
 
     def _read_delays(self, newer: str, older: str, suffix: str) -> None:
         layout, step = self.writer.layout, self.step
-        size = layout.dim * layout.width
         single = layout.delays == 1 and layout.has_fixed_lags
         for j, lag in enumerate(layout.lags):
-            step.add(f"d_row = buffer{suffix}[{j}].reshape({size})")
+            size = layout.dim * layout.width
+            step.add(f"d_row = floats_of(buffer{suffix}[{j}], ({size},))")
             count = f"{size}"
             if single:  # on the grid the row itself will do
                 count = "(" + count + " if share0 > 0.0 else 0)"
@@ -153,7 +153,7 @@ class ArrayStep:
         step.add(f"d{suffix} = buffer{suffix}")
         if single:
             step.add("if share0 == 0.0:")
-            step.add(f"    d{suffix} = {newer}_row0.reshape((1, {layout.dim}, {layout.width}))")
+            step.add(f"    d{suffix} = floats_of({newer}_row0, (1, {layout.dim}, {layout.width}))")
 
     def _evaluate(self, name: str, short: str, *, at_end: bool) -> str:
         suffix = "_end" if at_end else ""
@@ -192,18 +192,17 @@ class ArrayStep:
         layout = self.writer.layout
         self.finish(values)
         self.writer.top.add(
-            f"buffer_end = np.empty(({layout.delays}, {layout.dim}, {layout.width}))"
+            f"buffer_end = {room(layout.delays, layout.dim, layout.width)}"
         )
         write_end_slots(self.writer)
         self.writer.lags.write_all_end_rows(self.step)
-        size = layout.dim * layout.width
-        self.step.add(f"x_end = y_row[:{size}].reshape({self.rows})")
+        self.step.add(f"x_end = floats_of(y_row, {self.rows})")
         self._read_delays("next", "newer", "_end")
 
     def norm(self, values: Sequence[str]) -> str:
         """Return the Euclidean norm over the components."""
         layout, step = self.writer.layout, self.step
-        self.writer.top.add(f"norm = np.empty({layout.width})")
+        self.writer.top.add(f"norm = {room(layout.width)}")
         step.add("norm[:] = 0.0")
         step.add(f"for i in range({layout.dim}):", f"    for l in range({layout.width}):")
         step.add(f"        norm[l] += {values[0]} * {values[0]}")
