@@ -6,8 +6,8 @@ import pytest
 import sdde
 from sdde.engine import streams
 from sdde.engine.compile import noise_filler
-from sdde.engine.kernels.signatures import WATCH
 from sdde.engine.kernels.reading import locate, state_at
+from sdde.engine.kernels.signatures import WATCH
 from sdde.solving import solve as solving
 from sdde.solving.execute import cut
 from sdde.solving.saving import plan_saves, steps_between
