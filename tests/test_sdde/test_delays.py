@@ -311,7 +311,7 @@ def test_new_values_of_delays_do_not_recompile(monkeypatch):
         sdde.solve(problem, (0.0, 1.0), dt=0.1, paths=3, rng=1)
 
     solve(1.0, 0.5, LAW, np.cos)
-    monkeypatch.setattr(compiling, "_compile", None)
+    monkeypatch.setattr(compiling, "_chunk", None)
     solve(2.0, 0.7, scipy.stats.expon(), lambda s: 1.0)
 
 

@@ -144,7 +144,7 @@ def test_new_values_of_symbols_do_not_recompile(monkeypatch):
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(compiling, "_compile", refuse)
+    monkeypatch.setattr(compiling, "_chunk", refuse)
     other = sdde.Problem.from_sympy(
         -R * X(T - TAU), SIGMA * X(T), state=X(T), history=1.0,
         parameters={R: 0.5, SIGMA: 0.1, TAU: 0.7},
