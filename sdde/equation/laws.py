@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -197,7 +197,7 @@ class Law:
             return self.points, self.weights / self.weights.sum()
         values, weights = [], []
         for level in range(1, LEVELS):
-            x, w = np.polynomial.legendre.leggauss(32 if level < 8 else 12)
+            x, w = _gauss(32 if level < 8 else 12)
             low, high = 0.5 ** (level + 1), 0.5**level
             v = low + (high - low) * (x + 1.0) / 2.0
             for tail in _tails(self.frozen, v):
@@ -231,6 +231,12 @@ class Law:
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         """Draw `size` independent values."""
         return self.quantile(rng.random(size))
+
+
+@cache
+def _gauss(count: int) -> tuple[Floats, Floats]:
+    """Return Gauss-Legendre nodes and weights on [-1, 1]."""
+    return np.polynomial.legendre.leggauss(count)
 
 
 def _tails(frozen: Any, v: Floats) -> Floats:
