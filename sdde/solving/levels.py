@@ -204,13 +204,14 @@ def multilevel(
     target = checks.positive("tolerance", tolerance, example=0.01)
     span = checks.time_span("t_span", t_span)
     coarsest = checks.positive("dt", dt, example=0.1)
-    scheme = method_named(method).name
+    scheme = method_named(method)
     most = checks.integer("max_levels", max_levels, lowest=_FIRST_LEVELS)
     first = checks.integer("pilot", pilot, lowest=64)
     steps = [coarsest / 2**k for k in range(most)]
     for step in steps:
         shape = plan(problem, *span, step).state_shape
         seen = () if _is_final(save) else (len(plan_saves(save, *span, step)),)
+        scheme.check(problem, shape)
         require_functional(functional, (*seen, *shape), problem, span[0])
     seed = seed_of(rng)
 
@@ -221,7 +222,7 @@ def multilevel(
 
         def run(step: float) -> Floats:
             solution = solve(
-                problem, span, dt=step, paths=paths, rng=noise.seed, method=scheme, save=save,
+                problem, span, dt=step, paths=paths, rng=noise.seed, method=scheme.name, save=save,
                 noise=noise, threads=threads,
             )  # fmt: skip
             return measured(functional, solution.x[:, -1] if _is_final(save) else solution.x)

@@ -239,6 +239,8 @@ def convergence(
         noise.fine_steps(step)
         plan(problem, *span, step)
     states = problem.past.state_shape(span[0])
+    for name in (*names, *([] if reference is None else [reference])):
+        method_named(name).check(problem, states)
     require_functional(functional, states, problem, span[0])
     shape = (count, *states)
 

@@ -68,7 +68,8 @@ def equations_of(problem: "Problem") -> Equations:
     drift = read("drift", problem.drift)
     diffusion = problem.diffusion
     if callable(diffusion):
-        diffusion = read("diffusion", diffusion)
+        shapes = [(*shape, None)] if problem.has_noise_matrix else None
+        diffusion = read("diffusion", diffusion, shapes=shapes)
     elif diffusion is not None:
         diffusion = read.constants(diffusion)
     jumps = tuple(_jump(read, i, jump) for i, jump in enumerate(problem.jumps))
@@ -195,16 +196,17 @@ def _latex(
     def of(value: Any, i: int) -> Any:
         return value if scalar else value[i]
 
+    circle = r"\circ " if problem.calculus == "stratonovich" else ""
     lines = []
     for i, one in enumerate(state):
         terms = [(of(drift, i), "dt")]
         if diffusion is not None:
             gains = of(diffusion, i)
             if isinstance(gains, tuple):
-                terms += [(gain, f"dW_{{{j}}}(t)") for j, gain in enumerate(gains)]
+                terms += [(gain, f"{circle}dW_{{{j}}}(t)") for j, gain in enumerate(gains)]
             else:
                 alone = scalar or problem.noise == "scalar"
-                terms.append((gains, "dW(t)" if alone else f"dW_{{{i}}}(t)"))
+                terms.append((gains, circle + ("dW(t)" if alone else f"dW_{{{i}}}(t)")))
         terms += [(of(effect, i), f"dN_{{{k}}}(t)") for k, (_, effect) in enumerate(jumps)]
         written = [_term(factor, differential) for factor, differential in terms if factor != 0]
         lines.append(rf"d{_text(one)} &= {' + '.join(written) or '0'}")

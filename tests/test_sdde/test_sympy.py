@@ -78,6 +78,11 @@ ROUND_TRIPS = {
     "hutchinson": models.hutchinson(1.2, noise=0.1),
     "nicholson": models.nicholson(crowding=2.0, noise=0.1),
     "delayed_sir": models.delayed_sir(turnover=0.1, noise=0.2),
+    "general noise": sdde.Problem(
+        lambda t, x, late, a: -x,
+        lambda t, x, late, a: ((a * x[0], late[0][1], 1.0), (0.0, t, a * x[1])),
+        delays=0.5, history=[1.0, 2.0], noise="general", args=(0.3,), calculus="stratonovich",
+    ),
     "no noise": sdde.Problem(
         lambda t, x, late: np.cos(t) - late[0] * late[1], delays=(1.0, 0.4), history=1.0
     ),
@@ -91,7 +96,7 @@ def test_a_problem_survives_the_way_to_expressions_and_back(name):
     equations = problem.to_sympy()
     again = sdde.Problem.from_sympy(
         equations.drift, equations.diffusion, state=equations.state, history=problem.history,
-        parameters=equations.values, noise=problem.noise,
+        parameters=equations.values, noise=problem.noise, calculus=problem.calculus,
     )  # fmt: skip
     assert again.delays == problem.delays
     for function in ("drift", "diffusion"):
@@ -185,6 +190,8 @@ def test_latex_of_a_notebook():
     latex = models.delayed_sir(noise=0.1).to_sympy().latex
     assert latex.count("dW(t)") == 2
     assert r"dx_{1}{\left(t \right)} &=" in latex
+    equations = ROUND_TRIPS["general noise"].to_sympy()
+    assert equations.latex.count(r"\circ dW_{1}(t)") == 2
     assert "dN_{0}(t)" in models.async_sgd().to_sympy().latex
     assert models.hawkes().to_sympy().latex.endswith(r"dt + dN_{0}(t)\end{aligned}")
     assert (
