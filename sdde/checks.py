@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sdde.errors import ArgumentError
 
 _LONGEST = 60
+_BY_DIMENSION = {0: "1.0", 1: "[1.0, 2.0]", 2: "[[1.0, 0.0], [0.0, 1.0]]"}
 
 
 def shown(value: object) -> str:
@@ -111,9 +112,15 @@ def array(name: str, value: Any, *, ndim: int | None = None) -> NDArray[np.float
         )
     result = np.array(raw, dtype=np.float64)
     if ndim is not None and result.ndim != ndim:
-        raise fail(name, value, f"has {result.ndim} dimensions, expected {ndim}")
+        raise fail(
+            name, value, f"has {result.ndim} dimensions, expected {ndim}",
+            remedy=f"For example {name} = {_BY_DIMENSION.get(ndim, 'an array of that shape')}.",
+        )  # fmt: skip
     if not np.isfinite(result).all():
-        raise fail(name, value, "holds a value that is not finite")
+        raise fail(
+            name, value, "holds a value that is not finite",
+            remedy=f"Give finite numbers. numpy.isfinite({name}) says where they are not.",
+        )  # fmt: skip
     return result
 
 

@@ -442,7 +442,7 @@ def _check_arity(
     except TypeError:
         listed = ", ".join(parameters.parameters)
         raise ArgumentError(
-            f"{name}({listed}) cannot be called with {given} arguments.\n"
+            f"{name}({listed}) cannot be called with {given} argument{'s' * (given != 1)}.\n"
             f"  It is called as {name}{signature}, and args holds {args} value{'s' * (args != 1)}."
             " Note the order: time first, then the state, then the delayed states."
         ) from None

@@ -46,14 +46,20 @@ def save(solution: Any, path: str | Path) -> None:
                 **dict(zip(("mean", "var"), moments, strict=False)),
             )  # fmt: skip
     except OSError as error:
-        raise ArgumentError(f"path = {str(path)!r} cannot be written: {error}.") from None
+        raise ArgumentError(
+            f"path = {str(path)!r} cannot be written: {error}.\n"
+            "  Name a file in a folder that exists and may be written to."
+        ) from None
 
 
 def load(path: str | Path) -> dict[str, Any]:
     """Read the fields of a solution from an ``.npz`` file written by `save`."""
     source = Path(path)
     if not source.is_file():
-        raise checks.fail("path", str(path), "is not a file")
+        raise checks.fail(
+            "path", str(path), "is not a file",
+            remedy='Write one with solution.save("solution.npz").',
+        )  # fmt: skip
     try:
         with np.load(source, allow_pickle=False) as content:
             header = json.loads(str(content["header"]))

@@ -322,7 +322,7 @@ def measured(functional: Callable[[Floats], Any] | None, x: Floats) -> Floats:
     values = np.asarray(functional(x))
     if values.shape != (len(x),) or values.dtype.kind not in "biuf":
         raise checks.fail(
-            "functional(x)", values, f"has shape {values.shape}, expected ({len(x)},)",
+            "functional(x)", values, f"is no array of numbers of shape ({len(x)},)",
             why=f"x has shape {x.shape}, paths first.",
             remedy="For example functional = lambda x: x**2 of a scalar equation.",
         )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
+from sdde.engine.seeds import MAX_STEPS
 from sdde.errors import ArgumentError
 
 Floats = NDArray[np.float64]
@@ -81,6 +82,12 @@ class SavedTimes:
 
 def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavedTimes:
     """Turn the argument `save` of `solve` into times on [t0, t1]."""
+    if not (t1 - t0) / dt < MAX_STEPS:
+        raise checks.fail(
+            "dt", dt, f"is too small for t_span = ({t0:g}, {t1:g})",
+            why=f"A run has at most {MAX_STEPS:.2g} steps.",
+            remedy=f"For example dt = {(t1 - t0) / 1000.0:.2g}.",
+        )  # fmt: skip
     if isinstance(save, str):
         checks.choice("save", save, ("all", "final"))
         return _grid(t0, t1, dt, 1) if save == "all" else _listed(np.array([t1]), t0, t1, dt)

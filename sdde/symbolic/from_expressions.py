@@ -103,7 +103,10 @@ def _expression(name: str, value: Any) -> Any:
             name, value, "is not a SymPy expression", remedy="For example -r * x(t - tau)."
         )
     if expression.has(sympy.I) or expression.has(sympy.nan, sympy.oo, sympy.zoo):
-        raise checks.fail(name, value, "is not a finite real expression")
+        raise checks.fail(
+            name, value, "is not a finite real expression",
+            remedy="Write real and imaginary parts as two states.",
+        )  # fmt: skip
     return expression
 
 

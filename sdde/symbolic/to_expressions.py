@@ -36,7 +36,7 @@ class Equations:
     delays : tuple of sympy.Symbol
         ``tau_0``, ``tau_1``, ...
     values : dict
-        Value of each parameter and delay.
+        Value of each parameter and delay; a delay that is no number as it was given.
     jumps : tuple of (rate, effect)
         Expressions for each `Jump`; ``theta_0``, ... are its own delays, ``m`` its mark.
     latex : str
@@ -157,8 +157,8 @@ def _jump(read: _Reader, number: int, jump: Any) -> tuple[Any, Any]:
     else:
         rate = _plain(sympy.Float(rate))
     own = None
-    if jump.delay_laws is not None:
-        own = tuple(sympy.Symbol(f"theta_{j}", positive=True) for j in range(len(jump.delay_laws)))
+    if jump.own_delays is not None:
+        own = tuple(sympy.Symbol(f"theta_{j}", positive=True) for j in range(len(jump.own_delays)))
     mark = (len(jump.mark_laws),) if jump.has_mark_vector else ()
     return rate, read(f"jumps[{number}].effect", jump.effect, delays=own, mark=mark)
 
