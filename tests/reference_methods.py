@@ -17,6 +17,7 @@ class Worker:
     def __init__(self, number):
         self.number = number
         self.job = -1
+        self.version = 0
         self.state = "busy"
         self.since = 0.0
         self.idle = 0.0
@@ -35,9 +36,14 @@ class Cluster:
         self.workers = [Worker(i) for i in range(workers)]
         self.version, self.taken, self.now = 0, 0, 0.0
         self.group, self.weights, self.tail_counts = [], [], {}
+        self.later, self.served, self.collecting = [], set(), True
+        self.shown, self.public = list(start), 0
         self.velocity = [0.0] * len(self.x)
         self.behind = list(start)
         self.staleness, self.rows, self.heap = [], [], []
+        self.start()
+
+    def start(self):
         for worker in self.workers:
             self.begin(worker)
 
@@ -45,10 +51,39 @@ class Cluster:
         return streams.uniform(*self.key, 0, step, worker.number, stream)
 
     def begin(self, worker):
-        if worker.state == "idle":
+        """Begin a job, or under a budget ask for one."""
+        if self.method.budget is None:
+            self.work(worker)
+        else:
+            if worker.state != "idle":
+                self.rest(worker)
+            worker.state = "held"
+
+    def let_begin(self):
+        """Let those who were held longest begin while the budget allows."""
+        if self.method.budget is None:
+            return
+        while True:
+            held = [w for w in self.workers if w.state == "held"]
+            under_way = self.under_way()
+            oldest = min([version for version in under_way], default=self.public)
+            size = self.method.waiting.size or len(self.workers)
+            room = size * (min(oldest, self.public) + self.method.budget + 1)
+            if not held or self.taken + len(under_way) >= room:
+                return
+            self.work(min(held, key=lambda w: (w.since, w.number)))
+
+    def under_way(self):
+        """Versions of all gradients that are computed or wait at the server."""
+        return [w.version for w in self.workers if w.state == "busy"]
+
+    def work(self, worker, again=False):
+        if worker.state in ("idle", "held"):
             worker.idle += self.now - worker.since
         worker.state, worker.job = "busy", worker.job + 1
-        worker.read, worker.version, worker.read_time = list(self.x), self.version, self.now
+        worker.read_time = self.now
+        if not again:
+            worker.read, worker.version = list(self.shown), self.public
         time = quantile(self.table, self.uniform(worker.job, worker, streams.COMPUTE))
         gives_up = False
         rule = self.method.admission
@@ -147,6 +182,17 @@ class Cluster:
 
     def is_complete(self):
         rule = self.method.waiting
+        if isinstance(rule, rules.GradientTable):
+            worker = self.group[-1][0]
+            if self.collecting:
+                if len({w for w, _ in self.group}) < len(self.workers):
+                    return False
+                self.collecting = False
+                return True
+            if worker in self.served:
+                self.later.append(self.group.pop())
+                return False
+            return True
         if isinstance(rule, rules.BalancedGroup):
             counts = [sum(1 for w, _ in self.group if w is worker) for worker in self.workers]
             if 0 in counts:
@@ -160,7 +206,7 @@ class Cluster:
 
     def joined(self):
         """Sum of the group and its divisor."""
-        if isinstance(self.method.waiting, rules.BalancedGroup):
+        if isinstance(self.method.waiting, rules.BalancedGroup | rules.GradientTable):
             total = [0.0] * len(self.x)
             for worker in self.workers:
                 own = [g for w, g in self.group if w is worker]
@@ -184,8 +230,14 @@ class Cluster:
 
     def schedule(self):
         rule = self.method.schedule
-        if rule is None:
-            return 1.0
+        if isinstance(rule, weights.Steps):
+            factor = 1.0
+            for number in rule.at:
+                factor *= rule.factor if self.version >= number else 1.0
+            return factor
+        if isinstance(rule, weights.Cosine):
+            share = min(self.version, rule.updates) / rule.updates
+            return rule.lowest + (1.0 - rule.lowest) * 0.5 * (1.0 + math.cos(math.pi * share))
         k, first = float(self.version + rule.first), float(rule.first)
         if rule.kind == "power":
             return (first / k) ** rule.power
@@ -209,12 +261,22 @@ class Cluster:
         if self.method.projection is None or not self.method.projection.lazy:
             self.behind = list(self.x)
         self.version += 1
-        self.group, self.weights = [], []
+        if self.version % self.method.publish == 0:
+            self.shown, self.public = list(self.x), self.version
+        self.next_group(worker)
         loss = 0.0
         for curvature, value in zip(self.curvatures, self.x, strict=True):
             loss += curvature * value * value
         self.rows.append((self.now, 0.5 * loss))
         self.release(worker)
+
+    def next_group(self, worker):
+        if not isinstance(self.method.waiting, rules.GradientTable):
+            self.group, self.weights = [], []
+            return
+        self.served.add(worker)
+        if len(self.served) == len(self.workers):
+            self.group, self.later, self.served, self.collecting = self.later, [], set(), True
 
     def release(self, worker):
         waiting = self.method.waiting
@@ -247,6 +309,7 @@ class Cluster:
 
     def run(self, updates):
         while self.version < updates:
+            self.let_begin()
             now, number, job, gives_up = heapq.heappop(self.heap)
             worker = self.workers[number]
             if job != worker.job:
@@ -271,10 +334,13 @@ class Cluster:
             self.weights.append(weight)
             if self.is_complete():
                 self.update(worker)
+            elif isinstance(self.method.waiting, rules.GradientTable):
+                self.work(worker, again=True)
             elif isinstance(self.method.waiting, rules.Group) and self.method.waiting.idle:
                 self.rest(worker)
             else:
                 self.begin(worker)
+        self.let_begin()
         return self
 
 

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdde.cluster.changing import Drifting, Outages, PlannedOutages, Replay
     from sdde.cluster.dense_quadratic import DenseQuadratic
     from sdde.cluster.dropping_methods import (
         AgeThreshold,
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
         KSync,
         Malenia,
         Rennala,
+        Ringleader,
+        SequentialSGD,
         StaleSynchronous,
         Synchronous,
     )
     from sdde.cluster.network import Network
     from sdde.cluster.objective import Objective
+    from sdde.cluster.pipeline_methods import ActorLearner, StalenessBudget
     from sdde.cluster.prescribed import PrescribedStaleness, simulate_staleness
     from sdde.cluster.projections import Ball, Box
     from sdde.cluster.quadratic import Quadratic
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
         Chance,
         Composed,
         Fresh,
+        GradientTable,
         Group,
         Large,
         Lead,
@@ -71,12 +76,14 @@ if TYPE_CHECKING:
         Adaptive,
         Capped,
         Compensation,
+        Cosine,
         Decay,
         ImplicitMomentum,
         Inverse,
         InverseDistance,
         Power,
         Schedule,
+        Steps,
         Table,
         Tail,
     )
@@ -106,6 +113,12 @@ _HOMES = {
     "simulate": "simulation",
     "AsyncSGD": "methods",
     "Synchronous": "methods",
+    "SequentialSGD": "methods",
+    "Ringleader": "methods",
+    "ActorLearner": "pipeline_methods",
+    "StalenessBudget": "pipeline_methods",
+    "Steps": "weights",
+    "Cosine": "weights",
     "KSync": "methods",
     "KBatchSync": "methods",
     "KAsync": "methods",
@@ -134,6 +147,11 @@ _HOMES = {
     "Group": "rules",
     "BalancedGroup": "rules",
     "Lead": "rules",
+    "GradientTable": "rules",
+    "Drifting": "changing",
+    "Replay": "changing",
+    "Outages": "changing",
+    "PlannedOutages": "changing",
     "Fresh": "rules",
     "Young": "rules",
     "Chance": "rules",
@@ -155,18 +173,21 @@ _HOMES = {
 }
 
 __all__ = [
-    "System", "SharedLink", "Quadratic", "DenseQuadratic", "Logistic", "Softmax", "Network",
+    "System", "SharedLink", "Drifting", "Replay", "Outages", "PlannedOutages",
+    "Quadratic", "DenseQuadratic", "Logistic", "Softmax", "Network",
     "MatrixFactorisation", "Objective", "rosenbrock", "strict_saddle", "log_well", "star_well",
     "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
-    "AsyncSGD", "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "APSGD",
+    "AsyncSGD", "SequentialSGD", "Ringleader", "ActorLearner", "StalenessBudget",
+    "Synchronous", "KSync", "KBatchSync", "KAsync", "KBatchAsync", "APSGD",
     "Rennala", "Malenia", "FedBuff", "StaleSynchronous", "StalenessThreshold", "Ringmaster",
     "AgeThreshold", "RandomThinning", "EventTriggered", "Picky",
     "StalenessAware", "DelayAdaptive", "ConcurrencyCapped", "FLeet", "TailTau",
     "MindTheStep", "StalenessTable", "DistanceAdaptive", "DelayCompensated",
-    "Composed", "Group", "BalancedGroup", "Lead", "Fresh", "Young", "Chance", "Large", "Near",
+    "Composed", "Group", "BalancedGroup", "GradientTable", "Lead", "Fresh", "Young", "Chance",
+    "Large", "Near",
     "Inverse", "Adaptive", "Capped", "Power", "Decay", "Tail", "Table", "InverseDistance",
-    "Schedule", "Compensation", "ImplicitMomentum", "Ball", "Box",
+    "Schedule", "Steps", "Cosine", "Compensation", "ImplicitMomentum", "Ball", "Box",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Systems and methods as numbers: what the event loop reads instead of Python values.
+"""Methods and plans as numbers: what the event loop reads instead of Python values.
 
-Laws become tables of quantiles laid end to end, rules become codes with parameters. The event loop
-in `server` gives the codes their meaning. Nothing here runs or draws anything.
+Rules become codes with parameters, to which the event loop in `server` gives their meaning; systems
+are written by `machine_tables`. Nothing here runs or draws anything.
 """
 
 import math
@@ -15,15 +15,13 @@ from sdde.cluster import rules as rule
 from sdde.cluster import weights as weight
 from sdde.cluster.projections import Ball, Box, Projection
 from sdde.cluster.quadratic import per_axis
-from sdde.cluster.system import SharedLink, System
-from sdde.equation.laws import WEIGHTED, Law, as_law
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ALL, FRESH, YOUNG, CHANCE, LARGE, NEAR = range(6)
 EVEN, INVERSE, ADAPTIVE, CAPPED, POWER, DECAY, TAIL, TABLE, INVERSE_DISTANCE = range(9)
-STEADY, POWER_LAW, LOG, LOGLOG = range(4)
+STEADY, POWER_LAW, LOG, LOGLOG, STEPS, COSINE = range(6)
 FREE, BALL, BOX = range(3)
 
 
@@ -40,6 +38,14 @@ class Machines(NamedTuple):
     biased_compute: Integers  # (workers,): laws weighted by length, for jobs already under way
     biased_communication: Integers
     compute_share: Floats  # (workers,): mean computation over mean cycle
+    buffer: int  # finished work that may wait without its worker; -1: none, and workers wait
+    drift: Integers  # (workers,): factors by time
+    late_link: Integers  # (workers,): own links of workers whose computations drift
+    failing: bool
+    planned: Integers  # (workers,): given outages
+    up: Integers  # (workers,): laws of times up and down
+    down: Integers
+    fixed: bool  # nothing drifts, fails, is replayed or waits in a buffer
 
 
 class Rules(NamedTuple):
@@ -49,6 +55,9 @@ class Rules(NamedTuple):
     balanced: bool
     idle: bool
     cancel: bool
+    rounds: bool
+    budget: int  # of staleness, kept by holding workers back; -1: none
+    publish: int  # updates from one version that workers can read to the next
     lead: int  # -1: nobody waits for the slowest
     admission: int
     limit: float  # of staleness, age, probability, norm or distance
@@ -60,6 +69,7 @@ class Rules(NamedTuple):
     schedule: int
     power: float
     offset: int
+    breaks: Integers  # numbers of updates
     strength: float  # of the compensation; 0: none
     decay: float  # -1: constant strength
     momentum: float
@@ -102,6 +112,7 @@ class Records(NamedTuple):
     discarded: Integers
     cancelled: Integers
     idle: Floats  # (runs, workers): time without work
+    down: Floats  # (runs, workers): time in outages that have ended
     progress: Floats  # (blocks,)
     stop: NDArray[np.bool_]  # (1,): set by the caller to abandon the rest
 
@@ -121,6 +132,7 @@ def empty_records(
         discarded=np.zeros((runs, workers), np.int64),
         cancelled=np.zeros((runs, workers), np.int64),
         idle=np.zeros((runs, workers)),
+        down=np.zeros((runs, workers)),
         progress=np.zeros(blocks),
         stop=np.zeros(1, np.bool_),
     )
@@ -165,21 +177,34 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float, dim: int
     rate, a, b, table = _rate(method.rate, workers, learning_rate)
     schedule, fix = method.schedule, method.compensation
     kind, low, high = _projection(method.projection, dim)
-    kinds = {"power": POWER_LAW, "log": LOG, "loglog": LOGLOG}
+    plan, power, offset, breaks = _schedule(schedule)
     return Rules(
         size=size, balanced=balanced, idle=group.idle, cancel=group.cancel or balanced,
+        rounds=isinstance(waiting, rule.GradientTable),
+        budget=-1 if method.budget is None else method.budget, publish=method.publish,
         lead=waiting.most if isinstance(waiting, rule.Lead) else -1,
         admission=admission, limit=limit, stop=bool(getattr(method.admission, "stop", False)),
         rate=rate, a=a, b=b, table=table,
-        schedule=STEADY if schedule is None else kinds[schedule.kind],
-        power=1.0 if schedule is None else float(schedule.power),
-        offset=1 if schedule is None else int(schedule.first or 1),
+        schedule=plan, power=power, offset=offset, breaks=breaks,
         strength=0.0 if fix is None else float(fix.strength),
         decay=-1.0 if fix is None or fix.decay is None else float(fix.decay),
         momentum=float(method.momentum), by_weight=method.by_weight, summed=method.summed,
         projection=kind, lazy=method.projection is not None and method.projection.lazy,
         low=low, high=high, clip=math.inf if method.clip is None else float(method.clip),
     )  # fmt: skip
+
+
+def _schedule(value: weight.AnySchedule | None) -> tuple[int, float, int, Integers]:
+    """Return code, a float and a whole parameter, and numbers of updates."""
+    kinds = {"power": POWER_LAW, "log": LOG, "loglog": LOGLOG}
+    none = np.zeros(1, np.int64)
+    if isinstance(value, weight.Steps):
+        return STEPS, float(value.factor), 1, np.array(value.at, np.int64)
+    if isinstance(value, weight.Cosine):
+        return COSINE, float(value.lowest), int(value.updates), none
+    if value is None:
+        return STEADY, 1.0, 1, none
+    return kinds[value.kind], float(value.power), int(value.first or 1), none
 
 
 def _projection(value: Projection | None, dim: int) -> tuple[int, Floats, Floats]:
@@ -233,100 +258,3 @@ def _rate(value: Any, workers: int, learning_rate: float) -> tuple[int, float, f
         case weight.InverseDistance():
             return INVERSE_DISTANCE, value.constant / learning_rate, 0.0, none
     return EVEN, 0.0, 0.0, none
-
-
-def machines_of(system: System, workers: int, *, stationary: bool) -> Machines:
-    """Write the laws of a system as tables.
-
-    Parameters
-    ----------
-    system : System
-        The machines.
-    workers : int
-        How many of them work.
-    stationary : bool
-        Whether first jobs are already under way.
-
-    Returns
-    -------
-    Machines
-
-    Raises
-    ------
-    sdde.ArgumentError
-        If laws and workers disagree, or the system has no simple long-run state to start from.
-    """
-    compute = _one_each(system.compute_laws(workers), workers)
-    own = system.communication_laws(workers)
-    links = None if own is None else _one_each(own, workers)
-    shared = system.communication if isinstance(system.communication, SharedLink) else None
-    update = None if system.update_time is None else as_law(system.update_time, "update_time")
-    if stationary and (shared is not None or update is not None):
-        raise checks.fail(
-            "start", "stationary", "is not possible with a shared link or a server that needs time",
-            why="Workers then queue, and the long-run state of the queue has no simple law.",
-            remedy='Use start = "together", and leave out the beginning of the records.',
-        )  # fmt: skip
-    tables = _Tables()
-    none = np.full(workers, -1)
-    biased, link_biased, share = none, none, np.ones(workers)
-    if stationary:
-        biased = np.array([tables.add(law, biased=True) for law in compute])
-        if links is not None:
-            link_biased = np.array([tables.add(law, biased=True) for law in links])
-            pairs = zip(compute, links, strict=True)
-            share = np.array([c.mean / (c.mean + u.mean) for c, u in pairs])
-    return Machines(
-        compute=np.array([tables.add(law) for law in compute]),
-        communication=none if links is None else np.array([tables.add(law) for law in links]),
-        link=-1 if shared is None else tables.add(as_law(shared.law, "law")),
-        capacity=1 if shared is None else shared.capacity,
-        update=-1 if update is None else tables.add(update), stationary=stationary,
-        biased_compute=biased, biased_communication=link_biased, compute_share=share,
-        tables=tables.joined(),
-    )  # fmt: skip
-
-
-def _one_each(laws: tuple[Law, ...], workers: int) -> tuple[Law, ...]:
-    return laws * workers if len(laws) == 1 else laws
-
-
-class _Tables:
-    """Quantile tables end to end, each law once."""
-
-    def __init__(self) -> None:
-        self._parts: list[Floats] = []
-        self._laws: list[Law] = []  # kept, so that no other source can get the same id
-        self._starts: dict[tuple[int, bool], int] = {}
-        self._size = 0
-
-    def add(self, law: Law, *, biased: bool = False) -> int:
-        """Return where the table of a law begins, or of the same law weighted by length."""
-        name = (id(law.source), biased)
-        if name not in self._starts:
-            part = _biased_table(law) if biased else law.table()
-            self._parts.append(part)
-            self._laws.append(law)
-            self._starts[name] = self._size
-            self._size += len(part)
-        return self._starts[name]
-
-    def joined(self) -> Floats:
-        """Return all tables in one array."""
-        return np.concatenate(self._parts)
-
-
-def _biased_table(law: Law) -> Floats:
-    """Return the table of the law weighted by length, as weighted points.
-
-    The points are the quadrature nodes of the law: exact for constants and measurements, and for
-    smooth laws the uniform position within the job makes the residual time smooth again.
-    """
-    values, weights = law.nodes()
-    mass = values * weights
-    keep = mass > 0
-    if not keep.any():
-        return law.table()
-    cumulative = np.cumsum(mass[keep]) / mass[keep].sum()
-    cumulative[-1] = 1.0
-    return np.concatenate([[WEIGHTED, float(len(cumulative))], cumulative, values[keep]])

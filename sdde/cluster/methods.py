@@ -32,6 +32,22 @@ class AsyncSGD:
 
 
 @dataclass(frozen=True, slots=True)
+class SequentialSGD:
+    """One worker at a time computes at the newest parameters; several take turns.
+
+    Examples
+    --------
+    >>> SequentialSGD().composed.budget
+    0
+    """
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(budget=0)
+
+
+@dataclass(frozen=True, slots=True)
 class Synchronous:
     """One update by the mean of one gradient of each worker; everybody waits for the slowest.
 
@@ -261,6 +277,31 @@ class Malenia:
     def composed(self) -> Composed:
         """The method as rules."""
         return Composed(rules.BalancedGroup(self.batch))
+
+
+@dataclass(frozen=True, slots=True)
+class Ringleader:
+    """Updates by the mean over the workers of their mean gradients, one update for each worker in
+    every round.
+
+    Every worker's data counts equally, nobody waits, nothing is dropped, and with `n` workers no
+    gradient is staler than ``2 n - 2`` when it is last used. See `GradientTable`.
+
+    References
+    ----------
+    .. [1] A. Maranjyan, P. Richtárik, "Ringleader ASGD: the first asynchronous SGD with optimal
+           time complexity under data heterogeneity", arXiv:2509.22860.
+
+    Examples
+    --------
+    >>> Ringleader().composed.waiting
+    GradientTable()
+    """
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(rules.GradientTable())
 
 
 @dataclass(frozen=True, slots=True)

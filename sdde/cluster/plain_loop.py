@@ -60,7 +60,7 @@ def run_plain(
         due = grid[cursor] if cursor < points else math.inf
         for w in range(workers):
             records.discarded[run, w], records.cancelled[run, w] = 0, 0
-            records.idle[run, w] = 0.0
+            records.idle[run, w], records.down[run, w] = 0.0, 0.0
             versions[w], jobs[w] = 0, 0
             for i in range(dim):
                 reads[w, i] = x[i]

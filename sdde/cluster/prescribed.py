@@ -20,7 +20,7 @@ from sdde.cluster.objective_kinds import check_objective, check_owners
 from sdde.cluster.projections import Projection
 from sdde.cluster.rules import Composed
 from sdde.cluster.runs import STATUS, Runs, Staleness
-from sdde.cluster.weights import Schedule, whole_law
+from sdde.cluster.weights import AnySchedule, whole_law
 from sdde.equation.laws import as_law
 
 _KINDS = ("bounded", "sublinear", "linear", "polynomial", "law")
@@ -71,7 +71,7 @@ def simulate_staleness(
     *,
     learning_rate: float,
     updates: int,
-    schedule: Schedule | None = None,
+    schedule: AnySchedule | None = None,
     projection: Projection | None = None,
     runs: int = 1,
     rng: Any = None,
@@ -92,7 +92,7 @@ def simulate_staleness(
         :math:`\eta_0` > 0.
     updates : int
         Number of updates.
-    schedule : Schedule, optional
+    schedule : Schedule, Steps or Cosine, optional
         How the learning rate falls with `k`.
     projection : Ball or Box, optional
         Set that the parameters are projected onto after each update; with ``lazy=True`` as in
@@ -131,7 +131,7 @@ def simulate_staleness(
             "staleness", staleness, "is not a prescribed staleness",
             remedy='For example PrescribedStaleness("bounded", 3).',
         )  # fmt: skip
-    if schedule is not None and not isinstance(schedule, Schedule):
+    if schedule is not None and not isinstance(schedule, AnySchedule):
         raise checks.fail("schedule", schedule, "is not a Schedule", remedy='Schedule("power")')
     if projection is not None and not isinstance(projection, Projection):
         raise checks.fail("projection", projection, "is not a Ball or Box", remedy="Ball(10.0)")
@@ -159,7 +159,7 @@ def simulate_staleness(
         counts = np.zeros(most, np.int64)
         done[run] = loop(
             target.gradient, target.loss, target.numbers, np.empty(target.scratch), target.start,
-            most, rate, rules.schedule, rules.power, rules.offset,
+            most, rate, rules.schedule, rules.power, rules.offset, rules.breaks,
             rules.projection, rules.lazy, rules.low, rules.high,
             _KINDS.index(staleness.kind), amount, table, grid, losses[run], counts,
             np.empty((most + 1, objective.dim)), key[0], key[1], run,

@@ -87,3 +87,15 @@ def close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, versio
     records.status[run] = status
     records.end_time[run] = end
     records.updates[run] = version
+
+
+@_compile
+def note(log, logged, plan, run, worker, read_time, now, read, made, outcome):
+    """Add a computation to the log, if one is kept; return its length."""
+    if not plan.log:
+        return logged
+    if logged < log.shape[0]:
+        log[logged, 0], log[logged, 1], log[logged, 2] = run, worker, read_time
+        log[logged, 3], log[logged, 4], log[logged, 5] = now, read, made
+        log[logged, 6] = outcome
+    return logged + 1

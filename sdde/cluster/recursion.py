@@ -22,8 +22,8 @@ BOUNDED, SUBLINEAR, LINEAR, POLYNOMIAL, LAW = range(5)
 
 
 def run_updates(
-    gradient, loss, numbers, scratch, start, updates, rate, schedule, power, offset, projection,
-    lazy, low, high, kind, amount, table, grid, losses, counts, history, k0, k1, run,
+    gradient, loss, numbers, scratch, start, updates, rate, schedule, power, offset, breaks,
+    projection, lazy, low, high, kind, amount, table, grid, losses, counts, history, k0, k1, run,
 ):  # fmt: skip
     """Fill the losses of one run and count staleness; return the updates made while finite."""
     dim = start.shape[0]
@@ -51,7 +51,7 @@ def run_updates(
         gradient(history, k - late, step, numbers, scratch, k0, k1, run, 0, k)
         factor = rate
         if schedule != STEADY:
-            factor *= schedule_factor(schedule, power, offset, k)
+            factor *= schedule_factor(schedule, power, offset, breaks, k)
         sound = True
         for i in range(dim):
             behind[i] -= factor * step[i]
@@ -76,7 +76,7 @@ def recursion() -> Any:
     vector = float64[::1]
     signature = int64(
         types.FunctionType(GRADIENT), types.FunctionType(LOSS), vector, vector, vector,
-        int64, float64, int64, float64, int64, int64, types.boolean, vector, vector,
+        int64, float64, int64, float64, int64, int64[::1], int64, types.boolean, vector, vector,
         int64, float64, vector, int64[::1], vector, int64[::1], float64[:, ::1],
         int64, int64, int64,
     )  # fmt: skip

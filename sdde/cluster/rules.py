@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sdde import checks
 from sdde.cluster.projections import Projection
-from sdde.cluster.weights import Compensation, Rate, Schedule
+from sdde.cluster.weights import AnySchedule, Compensation, Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,22 @@ class BalancedGroup:
 
     def __post_init__(self) -> None:
         checks.integer("size", self.size, lowest=1)
+
+
+@dataclass(frozen=True, slots=True)
+class GradientTable:
+    """Update by a table that holds the mean gradient of every worker, refreshed one by one.
+
+    A round first collects until every worker has an entry. Then each worker in turn, as its next
+    gradient arrives, refreshes its entry, and the mean over all entries makes an update, one for
+    each worker; it is then that this worker reads new parameters. All its gradients until its next
+    update are computed at them, and what it delivers beyond its turn counts for the next round.
+
+    Examples
+    --------
+    >>> GradientTable()
+    GradientTable()
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +222,7 @@ class Near:
         checks.positive("distance", self.distance, example=0.1)
 
 
-Waiting = Group | BalancedGroup | Lead
+Waiting = Group | BalancedGroup | GradientTable | Lead
 Admission = Fresh | Young | Chance | Large | Near
 
 
@@ -216,14 +232,14 @@ class Composed:
 
     Parameters
     ----------
-    waiting : Group, BalancedGroup or Lead
+    waiting : Group, BalancedGroup, GradientTable or Lead
         When the server updates, and who waits.
     admission : Fresh, Young, Chance, Large, Near or None
         Which gradients are taken; None takes all. A worker whose gradient is dropped reads again.
     rate : Inverse, Adaptive, Capped, Power, Decay, Tail, Table, InverseDistance,
             ImplicitMomentum or None
         Weight of each gradient; None weighs all alike.
-    schedule : Schedule or None
+    schedule : Schedule, Steps, Cosine or None
         How the learning rate falls with the number of updates.
     compensation : Compensation or None
         Correction of stale gradients.
@@ -235,6 +251,11 @@ class Composed:
         Divide the sum over a group by the sum of the weights instead of by their number.
     summed : bool
         Do not divide the sum over a group at all.
+    budget : int or None
+        Staleness that no gradient may exceed, kept by holding workers back: one begins only if its
+        gradient and all that are under way can still be taken within the budget.
+    publish : int
+        Workers read parameters that are renewed only every so many updates.
     projection : Ball, Box or None
         Set that the parameters are projected onto after each update.
 
@@ -248,18 +269,20 @@ class Composed:
     waiting: Waiting = field(default_factory=Group)
     admission: Admission | None = field(default=None, kw_only=True)
     rate: Rate | None = field(default=None, kw_only=True)
-    schedule: Schedule | None = field(default=None, kw_only=True)
+    schedule: AnySchedule | None = field(default=None, kw_only=True)
     compensation: Compensation | None = field(default=None, kw_only=True)
     momentum: float = field(default=0.0, kw_only=True)
     clip: float | None = field(default=None, kw_only=True)
     by_weight: bool = field(default=False, kw_only=True)
     summed: bool = field(default=False, kw_only=True)
     projection: Projection | None = field(default=None, kw_only=True)
+    budget: int | None = field(default=None, kw_only=True)
+    publish: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("waiting", Waiting), ("admission", Admission | None), ("rate", Rate | None),
-            ("schedule", Schedule | None), ("compensation", Compensation | None),
+            ("schedule", AnySchedule | None), ("compensation", Compensation | None),
             ("projection", Projection | None),
         ):  # fmt: skip
             value = getattr(self, name)
@@ -271,11 +294,33 @@ class Composed:
             checks.positive("clip", self.clip)
         checks.flag("by_weight", self.by_weight)
         if checks.flag("summed", self.summed) and (
-            self.by_weight or isinstance(self.waiting, BalancedGroup)
+            self.by_weight or isinstance(self.waiting, BalancedGroup | GradientTable)
         ):
             raise checks.fail(
                 "summed", True, "contradicts by_weight and BalancedGroup", why="Both are means."
             )
+        if isinstance(self.waiting, GradientTable) and self.admission is not None:
+            raise checks.fail(
+                "admission", self.admission, "does not go with GradientTable",
+                why="It takes every gradient.",
+            )  # fmt: skip
+        checks.integer("publish", self.publish, lowest=1)
+        if self.budget is not None:
+            self._check_budget(self.budget)
+
+    def _check_budget(self, budget: int) -> None:
+        checks.integer("budget", budget, lowest=0)
+        if not isinstance(self.waiting, Group) or self.waiting.cancel:
+            raise checks.fail(
+                "budget", budget, f"does not go with {self.waiting!r}",
+                why="It counts on a fixed number of gradients in every update.",
+                remedy="waiting = Group(k)",
+            )  # fmt: skip
+        if budget < self.publish - 1:
+            raise checks.fail(
+                "budget", budget, f"is spent before the next of every {self.publish} updates",
+                why="Nobody could begin any more.", remedy=f"budget = {self.publish - 1}",
+            )  # fmt: skip
 
     @property
     def composed(self) -> "Composed":

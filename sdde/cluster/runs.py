@@ -115,7 +115,7 @@ class Runs:
         Loss at the records; ``nan`` after a run has ended, ``inf`` where it diverged.
     status : array of str (runs,)
         ``"done"``, ``"reached"`` (the loss asked for), ``"diverged"``, or ``"stalled"`` (the method
-        dropped 10,000 gradients per worker in a row).
+        dropped 10,000 gradients per worker in a row, or no worker will ever deliver again).
     end_time : array (runs,)
         When each run ended.
     updates : array of int (runs,)
@@ -127,8 +127,11 @@ class Runs:
         that were stopped before their end.
     idle_time : array (runs, workers)
         Time each worker spent waiting.
-    log : array (gradients, 7)
-        What `trace` reads; empty unless the runs were traced.
+    down_time : array (runs, workers)
+        Time each worker spent in outages that had ended.
+    log : array (computations, 7)
+        Run, worker, read time, end, version read, version made, and 0 for applied, 1 for dropped
+        and 2 for stopped or lost; empty unless the runs were traced.
     measures : dict of str to array (runs, records)
         What the objective records beside the loss: ``"accuracy"`` (share of the training rows that
         are classified rightly), and where rows are kept for testing ``"test_loss"`` (without
@@ -155,6 +158,7 @@ class Runs:
     idle_time: Floats
     log: Floats = field(repr=False)
     measures: dict[str, Floats] = field(default_factory=dict, repr=False)
+    down_time: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
 
     def __repr__(self) -> str:
         kinds, counts = np.unique(self.status, return_counts=True)
@@ -352,7 +356,7 @@ class Runs:
                 "run", run, "has no trace", why="The runs were simulated without one.",
                 remedy="simulate(..., trace=True)",
             )  # fmt: skip
-        rows = self.log[self.log[:, 0] == number]
+        rows = self.log[(self.log[:, 0] == number) & (self.log[:, 6] < 2.0)]
         return Trace({
             "worker": rows[:, 1].astype(np.int64), "read_time": rows[:, 2],
             "apply_time": rows[:, 3], "read_version": rows[:, 4].astype(np.int64),

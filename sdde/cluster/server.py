@@ -17,17 +17,36 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 from numba import float64, int64, njit, types
 
 from sdde.cluster import encoding as code
 from sdde.cluster.encoding import Machines, Plan, Records, Rules, rules_of
 from sdde.cluster.gradients import GRADIENT, LOSS, diagonal_gradient
+from sdde.cluster.grouping import clear_groups, collect, update
+from sdde.cluster.pacing import (
+    COMPUTING,
+    DOWN,
+    GIVING_UP,
+    GONE,
+    HELD,
+    LOST,
+    QUEUED,
+    SENDING,
+    WAITING,
+    first_blocked,
+    next_held,
+    next_outage,
+    pause,
+    shelve,
+)
 from sdde.cluster.plain_loop import run_plain
 from sdde.cluster.recording import (
     DONE,
     STALLED,
     bound_of,
     close_run,
+    note,
     open_run,
     status_of,
     write_before,
@@ -40,29 +59,16 @@ from sdde.cluster.timing import (
     clear,
     draw,
     enter,
+    factor_at,
     residual_time,
     times_ahead,
     transfer_end,
 )
-from sdde.cluster.weighing import (
-    clip,
-    compensate,
-    distance_squared,
-    is_balanced,
-    join_balanced,
-    norm_squared,
-    project,
-    schedule_factor,
-    tail_weight,
-    weight_of,
-)
+from sdde.cluster.weighing import admitted, clip, compensate, norm_squared, weigh
 from sdde.cluster.workspace import Workspace, type_of
 from sdde.engine import storage, streams
 
 PATIENCE = 10_000  # gradients per worker dropped in a row before a run counts as stalled
-
-# What a worker does; from QUEUED on it is idle.
-COMPUTING, SENDING, GIVING_UP, QUEUED, WAITING, HELD = range(6)
 
 _PULSE = 255  # updates between two looks at the stop flag, a mask
 _options: dict[str, Any] = {
@@ -77,65 +83,99 @@ def run_block(
 ):  # fmt: skip
     """Simulate the runs of a block; count each staleness; return the length of the log.
 
-    `block` is (first run, last run + 1, number of the block). A row of the log is one gradient:
-    run, worker, read time, time at the server, version read, version made, whether it was dropped;
-    what is beyond its end is lost. The last entry of the histogram counts that staleness and more.
+    `block` is (first run, last run + 1, number of the block). A row of the log is one computation:
+    run, worker, read time, when it ended, version read, version made, and what became of it (0
+    applied, 1 dropped, 2 stopped or lost); what is beyond its end is lost. The last entry of the
+    histogram counts that staleness and more.
     """
     tables, compute, communication = machines.tables, machines.compute, machines.communication
-    link, served = machines.link, machines.update >= 0
+    link, served, buffer = machines.link, machines.update >= 0, machines.buffer
     k0, k1, grid, by_time = plan.k0, plan.k1, plan.grid, plan.by_time
     applied, discarded, cancelled = records.applied, records.discarded, records.cancelled
-    idle = records.idle
-    key, owner, x, step, total = work.key, work.owner, work.x, work.step, work.total
-    velocity, behind, reads, sums = work.velocity, work.behind, work.reads, work.sums
-    squares, tail, free, times = work.squares, work.tail, work.free, work.times
+    idle, down = records.idle, records.down
+    key, owner, x, step, reads = work.key, work.owner, work.x, work.step, work.reads
     read_time, paused, versions, jobs = work.read_time, work.paused, work.versions, work.jobs
-    activity, members, queue, ready = work.activity, work.members, work.queue, work.ready
-    admission, rate = rules.admission, rules.rate
-    giving_up = rules.stop and admission == code.YOUNG
-    overtaken = rules.stop and admission == code.FRESH
+    activity, queue, ready, whose = work.activity, work.queue, work.ready, work.whose
+    shown = x if rules.publish == 1 else work.shown
+    giving_up = rules.stop and rules.admission == code.YOUNG
+    overtaken = rules.stop and rules.admission == code.FRESH
+    paced = rules.budget >= 0
     workers, dim, points = compute.shape[0], start.shape[0], grid.shape[0]
-    diagonal = plan.diagonal
+    room = queue.shape[0]
     logged = 0
     limit = bound_of(start)
 
     for run in range(block[0], block[1]):
         clear(key, owner)
+        clear_groups(work)
+        for i in range(dim):  # numba compiles x[:] = start, with its checks, for seconds
+            x[i], work.behind[i], work.shown[i] = start[i], start[i], start[i]
         for w in range(workers):
             applied[run, w], discarded[run, w], cancelled[run, w] = 0, 0, 0
-            idle[run, w] = 0.0
-        for i in range(dim):  # numba compiles x[:] = start, with its checks, for seconds
-            x[i] = start[i]
-            velocity[i] = 0.0
-            behind[i] = start[i]
-        for array in (tail, free, sums.reshape(sums.size), squares.reshape(squares.size)):
-            array[:] = 0.0
-        for w in range(workers):
-            ready[w], members[w], jobs[w], activity[w] = w, 0, -1, COMPUTING
+            idle[run, w], down[run, w] = 0.0, 0.0
+            ready[w], whose[w], jobs[w], activity[w] = w, w, -1, COMPUTING
+            work.down_until[w], work.outages[w] = 0.0, 0
+            paused[w] = 0.0
+        for i in range(work.shelves.shape[0]):
+            work.shelves[i] = workers + i
         beginning = workers  # how many of `ready` begin now
         now, end = 0.0, 0.0
-        version, taken, collected, refused = 0, 0, 0, 0
-        weights = 0.0
-        head, waiting, serving = 0, 0, -1
+        version, public, taken, refused, outstanding = 0, 0, 0, 0, 0
+        head, waiting, stored, slot = 0, 0, 0, 0
+        busy, last, author = False, -1, 0  # the server; the worker that goes on after its update
         cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
 
         while True:
-            for j in range(beginning):
-                w = ready[j]
+            if paced:  # whoever is free queues up
+                for j in range(beginning):
+                    pause(work, ready[j], now, HELD)
+            j = 0
+            while True:
+                if paced:
+                    w = next_held(
+                        work, rules.size, rules.budget, taken, outstanding, head, waiting, public
+                    )
+                    if w < 0:
+                        break
+                elif j < beginning:
+                    w = ready[j]
+                    j += 1
+                else:
+                    break
                 if activity[w] >= QUEUED:
                     idle[run, w] += now - paused[w]
-                for i in range(dim):
-                    reads[w, i] = x[i]
-                versions[w] = version
+                elif activity[w] == DOWN:
+                    down[run, w] += now - paused[w]
+                begins = math.inf
+                if machines.failing:
+                    begins = next_outage(work, machines, k0, k1, run, w, now)
+                    if begins <= now:
+                        activity[w] = DOWN
+                        paused[w] = now
+                        enter(key, owner, w, work.down_until[w])
+                        continue
+                if not rules.rounds or work.again[w] == 0:
+                    for i in range(dim):
+                        reads[w, i] = shown[i]
+                    versions[w] = public
                 read_time[w] = now
                 jobs[w] += 1
                 activity[w] = COMPUTING
+                outstanding += 1
                 place = jobs[w] % AHEAD
                 if place == 0:
                     times_ahead(
-                        tables, compute, communication, times, work.spare, k0, k1, run, w, jobs[w]
-                    )
-                time = times[AHEAD * w + place]
+                        tables, compute, communication, work.times, work.spare, k0, k1, run, w,
+                        jobs[w],
+                    )  # fmt: skip
+                time = work.times[AHEAD * w + place]
+                if machines.drift[w] >= 0:
+                    time *= factor_at(tables, machines.drift[w], now)
+                    if machines.late_link[w] >= 0:
+                        time += draw(
+                            tables, machines.late_link[w], k0, k1, run, jobs[w], w,
+                            streams.COMMUNICATION,
+                        )  # fmt: skip
                 if giving_up and time > rules.limit:
                     time = rules.limit
                     activity[w] = GIVING_UP
@@ -144,70 +184,89 @@ def run_block(
                         tables, compute, communication, machines.biased_compute,
                         machines.biased_communication, machines.compute_share, k0, k1, run, w,
                     )  # fmt: skip
-                enter(key, owner, w, now + time)
+                time += now
+                if time == math.inf:  # its recorded times have come to an end
+                    activity[w] = GONE
+                    outstanding -= 1
+                elif begins < time:
+                    time = begins
+                    activity[w] = LOST
+                enter(key, owner, w, time)
             beginning = 0
             if status != DONE or version >= plan.updates:
                 break
 
-            now, w = key[1], owner[1]
+            next_time, w = key[1], owner[1]
             if by_time:
                 cursor = write_before(
-                    loss, x, numbers, scratch, plan, records, run, cursor, now, version
+                    loss, x, numbers, scratch, plan, records, run, cursor, next_time, version
                 )
-            if now > plan.time:
+            if next_time > plan.time:
                 end = plan.time
                 break
+            if next_time == math.inf:
+                status = STALLED
+                end = now
+                break
+            now = next_time
             complete = w == workers  # the server has finished an update
             if not complete:
-                if activity[w] == GIVING_UP:
+                if activity[w] == DOWN:
+                    down[run, w] += now - paused[w]
+                    activity[w] = COMPUTING
+                    ready[0], beginning = w, 1
+                    continue
+                if activity[w] == GIVING_UP or activity[w] == LOST:
+                    logged = note(log, logged, plan, run, w, read_time[w], now, versions[w],
+                                  version, 2)  # fmt: skip
                     cancelled[run, w] += 1
-                    ready[0] = w
-                    beginning = 1
+                    outstanding -= 1
+                    work.again[w] = 1
+                    ready[0], beginning = w, 1
                     continue
                 if link >= 0 and activity[w] == COMPUTING:
                     activity[w] = SENDING
-                    duration = draw(tables, link, k0, k1, run, jobs[w], w, streams.COMMUNICATION)
-                    enter(key, owner, w, transfer_end(now, free, duration))
+                    time = draw(tables, link, k0, k1, run, jobs[w], w, streams.COMMUNICATION)
+                    enter(key, owner, w, transfer_end(now, work.free, time))
                     continue
-                if serving >= 0:
-                    activity[w] = QUEUED
-                    paused[w] = now
-                    enter(key, owner, w, math.inf)
-                    queue[(head + waiting) % workers] = w
+                slot = w
+                if busy:
+                    if stored < buffer:
+                        slot = work.shelves[stored]
+                        stored += 1
+                        shelve(work, w, slot)
+                        ready[0], beginning = w, 1
+                    else:
+                        pause(work, w, now, QUEUED)
+                    queue[(head + waiting) % room] = slot
                     waiting += 1
                     continue
 
             while True:  # until the server is busy, or nobody is in its queue
                 if not complete:
-                    # The server looks at the gradient of worker w: take it or leave it.
-                    staleness = version - versions[w]
-                    keep = True
-                    if admission != code.ALL:
-                        if admission == code.FRESH:
-                            keep = staleness < rules.limit
-                        elif admission == code.YOUNG:
-                            keep = now - read_time[w] <= rules.limit
-                        elif admission == code.CHANCE:
-                            keep = chance(k0, k1, run, jobs[w], w) < rules.limit
-                        elif admission == code.NEAR:
-                            keep = distance_squared(x, reads, w) <= rules.limit * rules.limit
+                    # The server looks at a gradient: take it or leave it.
+                    w = whose[slot]
+                    outstanding -= 1
+                    staleness = version - versions[slot]
+                    u = 0.0
+                    if rules.admission == code.CHANCE:
+                        u = chance(k0, k1, run, jobs[slot], w)
+                    keep = admitted(rules, x, reads, slot, staleness, now - read_time[slot], u)
                     if keep:
-                        if diagonal:
+                        if plan.diagonal:
                             _diagonal_gradient(
-                                reads, w, step, numbers, scratch, k0, k1, run, w, jobs[w]
+                                reads, slot, step, numbers, scratch, k0, k1, run, w, jobs[slot]
                             )
                         else:
-                            gradient(reads, w, step, numbers, scratch, k0, k1, run, w, jobs[w])
-                        if admission == code.LARGE:
+                            gradient(
+                                reads, slot, step, numbers, scratch, k0, k1, run, w, jobs[slot]
+                            )
+                        if rules.admission == code.LARGE:
                             keep = norm_squared(step) >= rules.limit * rules.limit
-                    if plan.log:
-                        if logged < log.shape[0]:
-                            log[logged, 0], log[logged, 1] = run, w
-                            log[logged, 2], log[logged, 3] = read_time[w], now
-                            log[logged, 4] = versions[w]
-                            log[logged, 5] = version + 1 if keep else version
-                            log[logged, 6] = 0.0 if keep else 1.0
-                        logged += 1
+                    logged = note(
+                        log, logged, plan, run, w, read_time[slot], now, versions[slot],
+                        version + 1 if keep else version, 0 if keep else 1,
+                    )  # fmt: skip
                     if not keep:
                         discarded[run, w] += 1
                         refused += 1
@@ -215,8 +274,6 @@ def run_block(
                             status = STALLED
                             end = now
                             break
-                        ready[beginning] = w
-                        beginning += 1
                     else:
                         refused = 0
                         histogram[min(staleness, histogram.shape[0] - 1)] += 1
@@ -224,102 +281,69 @@ def run_block(
                         if rules.clip < math.inf:
                             clip(step, rules.clip)
                         if rules.strength > 0.0:
-                            compensate(step, x, reads, w, rules.strength, rules.decay, squares)
-                        weight = 1.0
-                        if rate != code.EVEN:
-                            if rate == code.TAIL:
-                                weight = tail_weight(tail, rules.a, rules.b, taken, staleness)
-                            elif rate == code.INVERSE_DISTANCE:
-                                square = distance_squared(x, reads, w)
-                                weight = 1.0 if square <= rules.a else rules.a / square
-                            else:
-                                weight = weight_of(rate, rules.a, rules.b, rules.table, staleness)
+                            compensate(
+                                step, x, reads, slot, w, rules.strength, rules.decay, work.squares
+                            )
+                        weight = weigh(rules, x, reads, slot, work.tail, taken, staleness)
                         taken += 1
-                        collected += 1
-                        if rules.balanced:
-                            members[w] += 1
-                            for i in range(dim):
-                                sums[w, i] += weight * step[i]
-                            complete = is_balanced(rules.size, members)
-                        else:
-                            if collected == 1:
-                                weights = weight
-                                for i in range(dim):
-                                    total[i] = weight * step[i]
-                            else:
-                                weights += weight
-                                for i in range(dim):
-                                    total[i] += weight * step[i]
-                            complete = collected == rules.size
-                        if complete:
-                            serving = w
+                        complete = collect(work, rules, w, weight)
+                    goes_on = slot < workers  # else it did when its work was shelved
+                    if complete:
+                        last, author = -1, w
+                        busy = served
+                        if served:
+                            time = draw(
+                                tables, machines.update, k0, k1, run, version, 0, streams.SERVER
+                            )
+                            enter(key, owner, workers, now + time)
+                        if goes_on and (not served or buffer < 0):
+                            last = w
+                            goes_on = False
                             if served:
-                                if activity[w] < QUEUED:
-                                    activity[w] = QUEUED
-                                    paused[w] = now
-                                    enter(key, owner, w, math.inf)
-                                duration = draw(
-                                    tables, machines.update, k0, k1, run, version, 0, streams.SERVER
-                                )
-                                enter(key, owner, workers, now + duration)
-                                break
-                        elif rules.idle:
-                            if activity[w] < QUEUED:
-                                paused[w] = now
-                                enter(key, owner, w, math.inf)
-                            activity[w] = WAITING
-                        else:
+                                pause(work, w, now, QUEUED)
+                    elif keep and rules.idle:
+                        pause(work, w, now, WAITING)
+                        goes_on = False
+                    if goes_on:
+                        ready[beginning] = w
+                        beginning += 1
+                    if slot >= workers:  # there is a shelf again
+                        stored -= 1
+                        work.shelves[stored] = slot
+                        place = first_blocked(work, workers, head, waiting)
+                        if place >= 0:
+                            w = queue[place]
+                            shelve(work, w, slot)
+                            queue[place] = slot
+                            stored += 1
                             ready[beginning] = w
                             beginning += 1
+                    if busy:
+                        break
                 if complete:
                     # The server updates the parameters and lets workers go on.
-                    w = serving
-                    serving = -1
-                    complete = False
+                    busy = complete = False
                     if served:
                         enter(key, owner, workers, math.inf)
-                    divisor = float(rules.size)
-                    if rules.balanced:
-                        join_balanced(total, sums, members)
-                        divisor = float(workers)
-                    elif rules.summed:
-                        divisor = 1.0
-                    elif rules.by_weight:
-                        divisor = max(weights, 1e-300)
-                    factor = plan.learning_rate / divisor
-                    if rules.schedule != code.STEADY:
-                        factor *= schedule_factor(
-                            rules.schedule, rules.power, rules.offset, version
-                        )
-                    if rules.momentum > 0.0:
-                        for i in range(dim):
-                            velocity[i] = rules.momentum * velocity[i] + total[i]
-                            total[i] = velocity[i]
-                    sound = True
-                    for i in range(dim):
-                        x[i] -= factor * total[i]
-                        sound &= abs(x[i]) <= limit
-                    if rules.projection != code.FREE:
-                        for i in range(dim):
-                            behind[i] -= factor * total[i]
-                            sound &= abs(behind[i]) <= limit
-                        project(behind, x, rules.projection, rules.lazy, rules.low, rules.high)
+                    sound = update(work, rules, plan.learning_rate, version, author, limit)
                     version += 1
-                    collected = 0
                     end = now
+                    if version % rules.publish == 0:
+                        public = version
+                        if rules.publish > 1:
+                            for i in range(dim):
+                                shown[i] = x[i]
 
                     if rules.cancel:
-                        waiting = 0
-                        beginning = workers
+                        waiting, beginning, outstanding = 0, workers, 0
                         for j in range(workers):
                             ready[j] = j
-                            if j != w and activity[j] != WAITING:
+                            if j != last and (activity[j] <= LOST or activity[j] == QUEUED):
+                                logged = note(log, logged, plan, run, j, read_time[j], now,
+                                              versions[j], version, 2)  # fmt: skip
                                 cancelled[run, j] += 1
                     elif rules.lead >= 0:
-                        if activity[w] < QUEUED:
-                            paused[w] = now
-                            enter(key, owner, w, math.inf)
-                        activity[w] = HELD
+                        pause(work, last, now, HELD)
                         slowest = applied[run, 0]
                         for j in range(workers):
                             slowest = min(slowest, applied[run, j])
@@ -328,16 +352,20 @@ def run_block(
                                 ready[beginning] = j
                                 beginning += 1
                     else:
-                        ready[beginning] = w
-                        beginning += 1
+                        if last >= 0:
+                            ready[beginning] = last
+                            beginning += 1
                         if rules.idle or overtaken:
                             for j in range(workers):
                                 late = version - versions[j] >= rules.limit
                                 if activity[j] == WAITING:
                                     ready[beginning] = j
                                     beginning += 1
-                                elif overtaken and activity[j] < QUEUED and j != w and late:
+                                elif overtaken and activity[j] <= LOST and j != last and late:
+                                    logged = note(log, logged, plan, run, j, read_time[j], now,
+                                                  versions[j], version, 2)  # fmt: skip
                                     cancelled[run, j] += 1
+                                    outstanding -= 1
                                     ready[beginning] = j
                                     beginning += 1
 
@@ -353,8 +381,8 @@ def run_block(
                         records.progress[block[2]] = run - block[0] + done
                 if waiting == 0 or status != DONE or version >= plan.updates:
                     break
-                w = queue[head]
-                head = (head + 1) % workers
+                slot = queue[head]
+                head = (head + 1) % room
                 waiting -= 1
 
         close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status)
@@ -364,18 +392,28 @@ def run_block(
 
 _SOURCES = (
     "server", "plain_loop", "timing", "weighing", "gradients", "encoding", "workspace", "recording",
+    "grouping", "pacing",
 )  # fmt: skip
 
 
 def event_loop(rules: Rules, machines: Machines, plan: Plan, dim: int) -> Any:
     """Return the loop for such runs, compiled, from the cache on disk if it was compiled before."""
-    queues = machines.link >= 0 or machines.update >= 0
-    if queues or plan.log or rules._replace(table=0, low=0, high=0) != _PLAIN:
+    queues = machines.link >= 0 or machines.update >= 0 or not machines.fixed
+    if queues or plan.log or _numbers(rules) != _PLAIN:
         return _compiled("general")
     return _compiled("scalar" if plan.diagonal and dim == 1 else "plain")
 
 
-_PLAIN = rules_of(Composed(), 1, 1.0, 1)._replace(table=0, low=0, high=0)
+def _numbers(rules: Rules) -> tuple[Any, ...]:
+    return tuple(value for value in rules if not isinstance(value, np.ndarray))
+
+
+_PLAIN = _numbers(rules_of(Composed(), 1, 1.0, 1))
+
+
+_RECORD_TABLES = (
+    "at", "loss", "measures", "applied", "discarded", "cancelled", "idle", "down",
+)  # fmt: skip
 
 
 @cache
@@ -384,7 +422,7 @@ def _compiled(kind: str) -> Any:
     signature = int64(
         types.FunctionType(GRADIENT), types.FunctionType(LOSS), vector, vector, vector,
         type_of(Machines), type_of(Rules), type_of(Plan),
-        type_of(Records, ("at", "loss", "measures", "applied", "discarded", "cancelled", "idle")),
+        type_of(Records, _RECORD_TABLES),
         type_of(Workspace), int64[::1], float64[:, ::1], types.UniTuple(int64, 3),
     )  # fmt: skip
     here = Path(__file__).parent

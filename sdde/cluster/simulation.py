@@ -23,9 +23,9 @@ from sdde.cluster.encoding import (
     Records,
     Rules,
     empty_records,
-    machines_of,
     rules_of,
 )
+from sdde.cluster.machine_tables import machines_of
 from sdde.cluster.objective_kinds import check_objective, check_owners, measures_of
 from sdde.cluster.runs import STATUS, Runs, Staleness
 from sdde.cluster.system import System
@@ -160,6 +160,7 @@ def simulate(
     target = None if until_loss is None else checks.positive("until_loss", until_loss, example=1e-3)
     composed = method.composed
     _check_start(start, composed)
+    _check_buffer(system, composed)
     machines = machines_of(system, count, stationary=start == "stationary")
     rules = rules_of(composed, count, rate, objective.dim)
     from sdde.engine import streams
@@ -188,6 +189,7 @@ def simulate(
         loss=table.loss, status=STATUS[table.status], end_time=table.end_time,
         updates=table.updates, staleness=Staleness(histogram), worker_counts=table.applied,
         discarded=table.discarded, cancelled=table.cancelled, idle_time=table.idle, log=log,
+        down_time=table.down,
         measures={
             name: table.measures[:, i :: len(names)] for i, name in enumerate(names)
         },
@@ -292,9 +294,21 @@ def _bar(job: _Job) -> Any:
     return tqdm(total=job.runs, bar_format=layout)
 
 
+def _check_buffer(system: System, method: rule.Composed) -> None:
+    waiting = method.waiting
+    waits = not isinstance(waiting, rule.Group) or waiting.idle or waiting.cancel
+    if system.buffer is not None and waits:
+        raise checks.fail(
+            "system", system, "has a buffer, but workers wait for updates with this method",
+            why="A worker that waits has no use for a place where its work waits without it.",
+            remedy="Leave out buffer, or use a method in which nobody waits.",
+        )  # fmt: skip
+
+
 def _check_start(start: str, method: rule.Composed) -> None:
     checks.choice("start", start, ("together", "stationary"))
     waits = method.waiting != rule.Group() or getattr(method.admission, "stop", False)
+    waits = waits or method.budget is not None
     if start == "stationary" and waits:
         raise checks.fail(
             "start", start, "is not possible with this method",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdde import checks
+from sdde.cluster.changing import Drifting, Outages, PlannedOutages, Replay, base_law
 from sdde.equation.laws import Law, as_law, as_laws
 
 
@@ -49,7 +50,7 @@ class System:
     compute_time : law, or list of laws (one per worker)
         Time that a worker needs for one gradient. A law is a number (deterministic), a
         `scipy.stats` law or a NumPy array of measurements; a list or tuple holds one law per
-        worker.
+        worker. A `Drifting` or a `Replay` may stand in place of a law.
     communication : law, list of laws, SharedLink, or None
         Time to send a gradient and fetch parameters, on a link of each worker's own (a law) or on
         one link for all (`SharedLink`). ``None``: no time.
@@ -57,6 +58,13 @@ class System:
         Time that the server needs for one update. ``None``: no time.
     workers : int, optional
         Number of workers; implied by a list of laws.
+    buffer : int, optional
+        Finished gradients that can wait at a busy server while their workers already go on; a
+        worker that finds no room waits for it. ``None``: a worker waits until its own gradient has
+        been applied.
+    outages : Outages, PlannedOutages or None
+        When workers are down. The computation under way is lost, on a worker's own link too; what
+        is on a shared link or at the server is not.
 
     Raises
     ------
@@ -76,6 +84,8 @@ class System:
     communication: Any = field(default=None, kw_only=True)
     update_time: Any = field(default=None, kw_only=True)
     workers: int | None = field(default=None, kw_only=True)
+    buffer: int | None = field(default=None, kw_only=True)
+    outages: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         listed = len(self.compute_time) if isinstance(self.compute_time, list | tuple) else None
@@ -88,7 +98,7 @@ class System:
                 )  # fmt: skip
         elif listed is not None:
             object.__setattr__(self, "workers", checks.integer("workers", listed, lowest=1))
-        for law in as_laws(self.compute_time, listed or 1, "compute_time"):
+        for law in self.compute_laws(listed or 1):
             if law.mean <= 0:
                 raise checks.fail(
                     "compute_time", law.source, "has mean zero",
@@ -100,10 +110,29 @@ class System:
             as_laws(self.communication, listed or self.workers or links, "communication")
         if self.update_time is not None:
             as_law(self.update_time, "update_time")
+        if self.buffer is not None:
+            checks.integer("buffer", self.buffer, lowest=0)
+        if not isinstance(self.outages, Outages | PlannedOutages | None):
+            raise checks.fail(
+                "outages", self.outages, "is neither Outages nor PlannedOutages",
+                remedy="For example outages = Outages(100.0, 5.0).",
+            )  # fmt: skip
 
     def compute_laws(self, workers: int) -> tuple[Law, ...]:
-        """Return one law for all workers, or exactly `workers` laws."""
-        return as_laws(self.compute_time, workers, "compute_time")
+        """Return one law for all workers, or exactly `workers` laws: where speeds drift, those at
+        factor 1, and of recorded times, the law that they have.
+        """
+        value = self.compute_time
+        if isinstance(value, list | tuple):
+            value = [base_law(item, f"compute_time[{i}]") for i, item in enumerate(value)]
+        elif isinstance(value, Drifting | Replay):
+            value = base_law(value, "compute_time")
+        return as_laws(value, workers, "compute_time")
+
+    def compute_sources(self, workers: int) -> tuple[Any, ...]:
+        """Return for each worker what stands for its compute time."""
+        value = self.compute_time
+        return tuple(value)[:workers] if isinstance(value, list | tuple) else (value,) * workers
 
     def communication_laws(self, workers: int) -> tuple[Law, ...] | None:
         """Return the laws of the workers' own links, or None without links or on a shared link."""

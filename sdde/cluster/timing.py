@@ -76,6 +76,12 @@ def draw_ahead(tables, first, out, place, k0, k1, run, job, worker, stream):
         shift, mean = tables[first + 1], tables[first + 2]
         for i in range(AHEAD):
             part[i] = shift - mean * log_of_normal(1.0 - part[i])
+    elif tables[first] == 5.0:  # recorded times, by the number of the job
+        size = int(tables[first + 1])
+        for i in range(AHEAD):
+            number = job + i
+            ended = number >= size and tables[first + 2] == 0.0
+            part[i] = math.inf if ended else tables[first + 3 + number % size]
     else:
         for i in range(AHEAD):
             part[i] = _quantile(tables, part[i], first)
@@ -94,6 +100,27 @@ def times_ahead(tables, compute, communication, times, spare, k0, k1, run, worke
         draw_ahead(tables, first, spare, 0, k0, k1, run, job, worker, streams.COMMUNICATION)
         for i in range(AHEAD):
             times[place + i] += spare[i]
+
+
+@njit(**_options)
+def factor_at(tables, first, now):
+    """Return the factor of a drifting speed: straight lines between the points of its table."""
+    points = int(tables[first])
+    times = tables[first + 1 : first + 1 + points]
+    factors = tables[first + 1 + points : first + 1 + 2 * points]
+    if now <= times[0]:
+        return factors[0]
+    low, high = 0, points
+    while high - low > 1:  # times[low] <= now < times[high]
+        middle = (low + high) // 2
+        if times[middle] <= now:
+            low = middle
+        else:
+            high = middle
+    if high == points:
+        return factors[points - 1]
+    share = (now - times[low]) / (times[high] - times[low])
+    return factors[low] + share * (factors[high] - factors[low])
 
 
 @njit(**_options)

@@ -41,7 +41,7 @@ def clip(g, longest):
 
 
 @_compile
-def compensate(g, x, reads, worker, strength, decay, squares):
+def compensate(g, x, reads, slot, worker, strength, decay, squares):
     """Add the first-order correction of a stale gradient, its outer square for the curvature."""
     for i in range(g.shape[0]):
         factor = strength
@@ -49,7 +49,7 @@ def compensate(g, x, reads, worker, strength, decay, squares):
             mean = decay * squares[worker, i] + (1.0 - decay) * g[i] * g[i]
             squares[worker, i] = mean
             factor /= math.sqrt(mean + 1e-7)
-        g[i] += factor * g[i] * g[i] * (x[i] - reads[worker, i])
+        g[i] += factor * g[i] * g[i] * (x[i] - reads[slot, i])
 
 
 @_compile
@@ -95,8 +95,16 @@ def tail_weight(counts, amplitude, first, taken, staleness):
 
 
 @_compile
-def schedule_factor(schedule, power, offset, version):
+def schedule_factor(schedule, power, offset, breaks, version):
     """Return the factor of a learning-rate schedule at the update after `version` updates."""
+    if schedule == code.STEPS:
+        factor = 1.0
+        for number in breaks:
+            factor *= power if version >= number else 1.0
+        return factor
+    if schedule == code.COSINE:
+        share = min(version, offset) / offset
+        return power + (1.0 - power) * 0.5 * (1.0 + math.cos(math.pi * share))
     k, first = float(version + offset), float(offset)
     if schedule == code.POWER_LAW:
         return (first / k) ** power
@@ -125,22 +133,27 @@ def project(behind, x, projection, lazy, low, high):
 
 
 @_compile
-def is_balanced(size, members):
-    """Tell whether the harmonic mean of the workers' counts has reached size / workers."""
-    total = 0.0
-    for count in members:
-        if count == 0:
-            return False
-        total += 1.0 / count
-    return members.shape[0] * members.shape[0] >= size * total
+def admitted(rules, x, reads, slot, staleness, age, u):
+    """Tell whether a gradient is worth computing; `u` decides where chance does."""
+    if rules.admission == code.FRESH:
+        return staleness < rules.limit
+    if rules.admission == code.YOUNG:
+        return age <= rules.limit
+    if rules.admission == code.CHANCE:
+        return u < rules.limit
+    if rules.admission == code.NEAR:
+        return distance_squared(x, reads, slot) <= rules.limit * rules.limit
+    return True
 
 
 @_compile
-def join_balanced(out, sums, members):
-    """Put the sum over the workers of their mean gradients into `out`, and forget them."""
-    out[:] = 0.0
-    for w in range(members.shape[0]):
-        for i in range(out.shape[0]):
-            out[i] += sums[w, i] / members[w]
-            sums[w, i] = 0.0
-        members[w] = 0
+def weigh(rules, x, reads, slot, tail, taken, staleness):
+    """Return the weight of a gradient by the rule of the method."""
+    if rules.rate == code.EVEN:
+        return 1.0
+    if rules.rate == code.TAIL:
+        return tail_weight(tail, rules.a, rules.b, taken, staleness)
+    if rules.rate == code.INVERSE_DISTANCE:
+        square = distance_squared(x, reads, slot)
+        return 1.0 if square <= rules.a else rules.a / square
+    return weight_of(rules.rate, rules.a, rules.b, rules.table, staleness)

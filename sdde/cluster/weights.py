@@ -238,6 +238,62 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """Learning rate multiplied by a factor at given numbers of updates.
+
+    Parameters
+    ----------
+    at : tuple of int
+        Increasing numbers of updates, >= 1, after which the rate falls.
+    factor : float
+        Factor in (0, 1].
+
+    Examples
+    --------
+    >>> Steps((8000, 12_000)).factor
+    0.1
+    """
+
+    at: tuple[int, ...]
+    factor: float = field(default=0.1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.at, tuple) or not self.at:
+            raise checks.fail("at", self.at, "is not a tuple of numbers", remedy="at = (8000,)")
+        last = 0
+        for i, number in enumerate(self.at):
+            last = checks.integer(f"at[{i}]", number, lowest=last + 1)
+        if checks.positive("factor", self.factor, example=0.1) > 1:
+            raise checks.fail("factor", self.factor, "is above 1", remedy="factor = 0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    r"""Learning rate that falls along half a cosine, from 1 to `lowest` in `updates` updates.
+
+    Parameters
+    ----------
+    updates : int
+        Updates until it is lowest, >= 1.
+    lowest : float
+        Share of the full rate at the end, in [0, 1].
+
+    Examples
+    --------
+    >>> Cosine(10_000).lowest
+    0.0
+    """
+
+    updates: int
+    lowest: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.integer("updates", self.updates, lowest=1)
+        if checks.nonnegative("lowest", self.lowest) > 1:
+            raise checks.fail("lowest", self.lowest, "is above 1", remedy="lowest = 0.0")
+
+
+@dataclass(frozen=True, slots=True)
 class Compensation:
     r"""Correct a stale gradient `g` by :math:`\lambda\,g\odot g\odot(x - x_{\text{read}})`.
 
@@ -330,6 +386,9 @@ class ImplicitMomentum:
             else:
                 high = middle
         return weights(high)
+
+
+AnySchedule = Schedule | Steps | Cosine
 
 
 def whole_law(name: str, value: Any) -> Law:

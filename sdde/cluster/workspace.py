@@ -31,22 +31,36 @@ class Workspace(NamedTuple):
     times: Floats  # compute times of each worker's next jobs, drawn ahead
     noise: Floats  # normals of the same jobs
     spare: Floats
+    shown: Floats  # parameters that workers can read
+    surplus: Floats  # (workers, dim): gradients of the next round
+    weights: Floats  # of the group so far
+    down_from: Floats  # (workers,): the outage that is not yet over
+    down_until: Floats
     read_time: Floats  # (workers,)
     paused: Floats  # when each worker became idle
     versions: Integers  # (workers,): which parameters were read
     jobs: Integers
     activity: Integers
     members: Integers  # gradients of each worker in a balanced group
-    queue: Integers  # who waits at a busy server
+    more: Integers  # and for the next round
+    again: Integers  # whether a worker keeps what it has read
+    done: Integers  # whether the round has served it
+    counts: Integers  # see `grouping`
+    outages: Integers  # of each worker so far
+    whose: Integers  # (slots,): workers first, then shelves for finished work
+    shelves: Integers  # those that are empty
+    queue: Integers  # slots that wait at a busy server
     ready: Integers  # who begins now
 
 
-_TABLES = ("reads", "sums", "squares")
+_TABLES = ("reads", "sums", "squares", "surplus")
 
 
 def empty_workspace(machines: Machines, rules: Rules, dim: int) -> Workspace:
     """Return a workspace for these machines and rules."""
     workers = len(machines.compute)
+    slots = workers + max(machines.buffer, 0)
+    table = workers if rules.balanced or rules.rounds else 0
     leaves = 1
     while leaves < workers + (machines.update >= 0):
         leaves *= 2
@@ -59,14 +73,17 @@ def empty_workspace(machines: Machines, rules: Rules, dim: int) -> Workspace:
 
     return Workspace(
         key=floats(2 * leaves), owner=integers(2 * leaves), x=floats(dim), step=floats(dim),
-        total=floats(dim), velocity=floats(dim), behind=floats(dim), reads=floats(workers, dim),
-        sums=floats(workers if rules.balanced else 0, dim),
+        total=floats(dim), velocity=floats(dim), behind=floats(dim), reads=floats(slots, dim),
+        sums=floats(table, dim), surplus=floats(workers if rules.rounds else 0, dim),
+        shown=floats(dim), weights=floats(1), down_from=floats(workers), down_until=floats(workers),
         squares=floats(workers if rules.decay >= 0.0 else 0, dim),
         tail=floats(len(rules.table)), free=floats(machines.capacity),
         times=floats(AHEAD * workers), noise=floats(AHEAD * workers), spare=floats(AHEAD),
-        read_time=floats(workers), paused=floats(workers), versions=integers(workers),
-        jobs=integers(workers), activity=integers(workers), members=integers(workers),
-        queue=integers(workers), ready=integers(workers),
+        read_time=floats(slots), paused=floats(workers), versions=integers(slots),
+        jobs=integers(slots), activity=integers(workers), members=integers(workers),
+        more=integers(workers), again=integers(workers), done=integers(workers), counts=integers(2),
+        outages=integers(workers), whose=integers(slots), shelves=integers(slots - workers),
+        queue=integers(slots), ready=integers(workers),
     )  # fmt: skip
 
 

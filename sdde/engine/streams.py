@@ -35,6 +35,7 @@ from sdde.engine.seeds import MAX_CHANNELS as MAX_CHANNELS
 from sdde.engine.seeds import MAX_PATHS as MAX_PATHS
 from sdde.engine.seeds import MAX_STEPS as MAX_STEPS
 from sdde.engine.seeds import NOISE as NOISE
+from sdde.engine.seeds import OUTAGES as OUTAGES
 from sdde.engine.seeds import SAMPLING as SAMPLING
 from sdde.engine.seeds import SERVER as SERVER
 from sdde.engine.seeds import STEP_DELAYS as STEP_DELAYS

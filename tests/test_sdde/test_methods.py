@@ -19,6 +19,11 @@ METHODS = {
     "k-async": cluster.KAsync(3),
     "k-batch-async": cluster.KBatchAsync(3),
     "apsgd": cluster.APSGD(3),
+    "sequential": cluster.SequentialSGD(),
+    "ringleader": cluster.Ringleader(),
+    "staleness budget": cluster.StalenessBudget(2),
+    "actors, paced": cluster.ActorLearner(3, budget=2, publish=2),
+    "actors, discarding": cluster.ActorLearner(2, budget=1, keep="discarding", publish=2),
     "malenia": cluster.Malenia(7),
     "fedbuff": cluster.FedBuff(3),
     "fedbuff by weight": cluster.FedBuff(3, by_weight=True),
@@ -49,6 +54,8 @@ METHODS = {
     "power schedule": cluster.Composed(schedule=cluster.Schedule("power", power=0.6)),
     "log schedule": cluster.Composed(schedule=cluster.Schedule("log")),
     "loglog schedule": cluster.Composed(schedule=cluster.Schedule("loglog")),
+    "falling in steps": cluster.Composed(schedule=cluster.Steps((20, 50), factor=0.3)),
+    "falling along a cosine": cluster.Composed(schedule=cluster.Cosine(60, lowest=0.1)),
     "in a ball": cluster.Composed(projection=cluster.Ball(0.3, centre=0.4)),
     "in a box, lazily": cluster.Composed(
         cluster.Group(2), momentum=0.5, projection=cluster.Box(-0.1, 0.2, lazy=True)
