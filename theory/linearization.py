@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdde import checks
+from sdde.equation.delays import DistributedDelay, RandomDelay
+from sdde.equation.problem import try_delay
 
 from .delay_system import DelaySystem
 from .numerics import Floats
@@ -31,7 +33,8 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
     Parameters
     ----------
     problem : sdde.Problem
-        With constant delays and without jumps.
+        Without jumps. A delay that depends on time or state counts at `t` and the point; one drawn
+        at each step as its law; one spread over the past as the law that its kernel is.
     x : float or array_like, shape (dim,)
         The point, usually an equilibrium. There the offset of the result is 0; elsewhere it is
         the drift.
@@ -47,12 +50,16 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
     ------
     sdde.ArgumentError
         If the problem has jumps or is meant in the sense of Stratonovich, its functions cannot be
-        read as expressions, or a derivative is not finite at the point.
+        read as expressions, a derivative is not finite at the point, or a delay is spread over the
+        past by a function or in the noise.
 
     Notes
     -----
     Has no formula of its own: the Jacobians are SymPy's, of the expressions that the functions
-    were read into. Jumps that are linear in the state are added to the result by `with_jumps`.
+    were read into. Jumps that are linear in the state are added to the result by `with_jumps`. A
+    state-dependent delay may count at the point, because its change meets the slope of a state that
+    stays there: the effect is of second order. What delays drawn at each step add to the variance
+    is proportional to the time step, and left out.
 
     Examples
     --------
@@ -85,9 +92,36 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
     scalar = point.ndim == 0
     instant: Any = float(slopes[0][0, 0]) if scalar else slopes[0]
     return DelaySystem(
-        instant, list(slopes[1:]), list(problem.delays), noise=noise, multiplicative=gains,
-        offset=drift,
+        instant, list(slopes[1:]), _delays(problem, point, t, gains), noise=noise,
+        multiplicative=gains, offset=drift,
     )  # fmt: skip
+
+
+def _delays(problem: "Problem", point: Floats, t: float, gains: Any) -> list[Any]:
+    """Return a number or a law for each delay."""
+    result: list[Any] = []
+    for j, delay in enumerate(problem.delays):
+        name = f"delays[{j}]"
+        if isinstance(delay, RandomDelay):
+            result.append(delay.drawn)
+        elif not isinstance(delay, DistributedDelay):
+            at = float(point) if point.ndim == 0 else point
+            result.append(try_delay(name, delay, t, at, problem.args))
+        elif delay.law is None:
+            raise checks.fail(
+                name, delay, "is spread over the past by a function",
+                why="A linear delay system takes numbers and laws.",
+                remedy="Give DistributedDelay the law whose density the kernel is.",
+            )  # fmt: skip
+        elif gains is not None and np.any(gains[j + 1]):
+            raise checks.fail(
+                name, delay, "is spread over the past, and the noise depends on it",
+                why="In the noise of a linear delay system a law means a delay that is drawn.",
+                remedy="Add the stages of the average to the state, for gamma laws.",
+            )  # fmt: skip
+        else:
+            result.append(delay.law)
+    return result
 
 
 def _noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any]:

@@ -21,6 +21,7 @@ from sdde.equation.delays import StateDelay
 from sdde.equation.problem import Problem
 
 _LONGEST_LINE = 1000  # operations of one function; more take too long to compile
+_LONGEST_OF_LARGE = 256  # the same with outputs, for large systems, whose arrays loop as fast
 _TRIALS = 4
 _LANES = 5
 
@@ -90,7 +91,9 @@ def _readings(
         except Untraceable:
             yield name, None
             continue
-        yield name, read if len(read.nodes) <= _LONGEST_LINE else None
+        large = math.prod(state_shape) > LARGEST_WRITTEN
+        length = len(read.nodes) + len(read.outputs) * large
+        yield name, read if length <= (_LONGEST_OF_LARGE if large else _LONGEST_LINE) else None
 
 
 def _with_all_arguments(delay: Any) -> Callable[..., Any]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdde import checks
+from sdde.equation.delays import RandomDelay
 from sdde.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ def equations_of(problem: "Problem") -> Equations:
     """Read a problem's functions as SymPy expressions."""
     import sympy
 
+    for j, delay in enumerate(problem.delays):
+        _require_number(f"delays[{j}]", delay)
     shape = problem.past.state_shape(_start(problem))
     dim = shape[0] if shape else None
     t = sympy.Symbol("t", real=True)
@@ -158,9 +162,21 @@ def _jump(read: _Reader, number: int, jump: Any) -> tuple[Any, Any]:
         rate = _plain(sympy.Float(rate))
     own = None
     if jump.own_delays is not None:
+        for j, delay in enumerate(jump.own_delays):
+            if not isinstance(delay, RandomDelay):
+                _require_number(f"jumps[{number}].delays[{j}]", delay)
         own = tuple(sympy.Symbol(f"theta_{j}", positive=True) for j in range(len(jump.own_delays)))
     mark = (len(jump.mark_laws),) if jump.has_mark_vector else ()
     return rate, read(f"jumps[{number}].effect", jump.effect, delays=own, mark=mark)
+
+
+def _require_number(name: str, delay: Any) -> None:
+    if not isinstance(delay, float):
+        raise checks.fail(
+            name, delay, "is not a number",
+            why="The symbols of an equation stand for constant delays.",
+            remedy="Replace it first: problem.replace(delays=...).",
+        )  # fmt: skip
 
 
 def _start(problem: "Problem") -> float:

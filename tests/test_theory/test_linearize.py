@@ -114,3 +114,37 @@ def test_misuse_is_named():
     problem = sdde.Problem(lambda t, x, delayed: -np.sign(x) * np.sqrt(abs(x)), history=1.0)
     with pytest.raises(ArgumentError, match="derivative of drift"):
         linearize(problem, 0.0)
+
+
+def test_delays_of_other_kinds_count_as_numbers_or_laws():
+    """Time and state at the point; a draw and an average by the law's transform."""
+    import scipy.stats
+
+    law = scipy.stats.gamma(2, scale=0.5)
+
+    def system(delay, diffusion=None):
+        problem = sdde.Problem(
+            lambda t, x, d: -0.4 * x - 1.2 * d[0], diffusion, delays=delay, history=1.0
+        )
+        return linearize(problem, 0.5, t=2.0)
+
+    by_hand = sdde.theory.DelaySystem(-0.4, -1.2, law)
+    for delay in (sdde.RandomDelay(law), sdde.DistributedDelay(law)):
+        assert system(delay).abscissa() == pytest.approx(by_hand.abscissa(), abs=1e-10)
+    by_hand = sdde.theory.DelaySystem(-0.4, -1.2, 1.25)
+    for delay in (
+        sdde.TimeDelay(lambda t: 0.25 + 0.5 * t, longest=2.0),
+        sdde.StateDelay(lambda t, x: 1.0 + x * x, longest=2.0),
+    ):
+        assert system(delay).abscissa() == pytest.approx(by_hand.abscissa(), abs=1e-12)
+    with pytest.raises(ArgumentError, match=r"delays\[0\] = .* is spread over the past by a func"):
+        system(sdde.DistributedDelay(np.cos, longest=1.0))
+    with pytest.raises(ArgumentError, match=r"and the noise depends on it"):
+        system(sdde.DistributedDelay(law), lambda t, x, d: 0.1 * d[0])
+
+
+def test_symbols_stand_for_constant_delays_only():
+    """An expression in x(t - tau) would say something else."""
+    problem = sdde.Problem(lambda t, x, d: -d[0], delays=sdde.RandomDelay(1.0), history=1.0)
+    with pytest.raises(ArgumentError, match=r"delays\[0\] = RandomDelay.* is not a number"):
+        problem.to_sympy()
