@@ -104,7 +104,7 @@ class Records(NamedTuple):
 
     at: Floats  # (runs, records): update numbers if recorded by time, else times
     loss: Floats  # (runs, records)
-    measures: Floats  # (runs, records * measures): accuracy and the like
+    measures: Floats  # (runs, records * (measures + 1)): accuracy and the like, gradients arrived
     status: Integers
     end_time: Floats
     updates: Integers
@@ -124,7 +124,7 @@ def empty_records(
     return Records(
         at=np.full((runs, points), np.nan),
         loss=np.full((runs, points), np.nan),
-        measures=np.full((runs, points * measures), np.nan),
+        measures=np.full((runs, points * (measures + 1)), np.nan),
         status=np.zeros(runs, np.int64),
         end_time=np.zeros(runs),
         updates=np.zeros(runs, np.int64),

@@ -19,7 +19,8 @@ from sdde.cluster.encoding import rules_of
 from sdde.cluster.objective_kinds import check_objective, check_owners
 from sdde.cluster.projections import Projection
 from sdde.cluster.rules import Composed
-from sdde.cluster.runs import STATUS, Runs, Staleness
+from sdde.cluster.run_statistics import Staleness
+from sdde.cluster.runs import STATUS, Runs
 from sdde.cluster.weights import AnySchedule, whole_law
 from sdde.equation.laws import as_law
 
@@ -180,4 +181,5 @@ def simulate_staleness(
         status=STATUS[np.where(np.isinf(losses[:, -1]), 2, 0)],
         updates=done, staleness=Staleness(np.trim_zeros(total, "b")), worker_counts=done[:, None],
         discarded=none, cancelled=none, idle_time=np.zeros((count, 1)), log=np.empty((0, 7)),
+        gradients_at=np.where(np.isnan(losses), np.nan, grid.astype(float)),
     )  # fmt: skip

@@ -27,8 +27,13 @@ def write(loss, x, numbers, scratch, plan, records, run, cursor, at):
     """Fill record number `cursor` with the state now."""
     records.at[run, cursor] = at
     records.loss[run, cursor] = loss(x, numbers, scratch)
+    first = cursor * (plan.measures + 1)
     for i in range(plan.measures):
-        records.measures[run, cursor * plan.measures + i] = scratch[i]
+        records.measures[run, first + i] = scratch[i]
+    arrived = 0  # the plain loop counts at the end: there every update is one gradient
+    for w in range(records.applied.shape[1]):
+        arrived += records.applied[run, w] + records.discarded[run, w]
+    records.measures[run, first + plan.measures] = arrived
 
 
 @_compile

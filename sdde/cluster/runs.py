@@ -1,17 +1,28 @@
 """`Runs`: what simulated training gave: loss against time and updates, staleness, counts, endings.
 
 A plain value with questions: the mean loss at any time, the time to reach a loss with an interval,
-the rate of updates. It knows how its runs were made only as a record, and never runs anything.
+the rate of updates, tables and figures. It knows how its runs were made only as a record, and never
+runs anything.
 """
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
+from sdde.cluster.run_statistics import (
+    Curve,
+    Staleness,
+    TimeTo,
+    first_index,
+    held,
+    summary,
+    time_of_mean,
+    time_of_median,
+)
 
 if TYPE_CHECKING:
     from sdde.cluster.trace_log import Trace
@@ -20,71 +31,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 STATUS = np.array(["done", "reached", "diverged", "stalled"])  # by the event loop's codes
-_RESAMPLES = 400  # of the bootstrap: its intervals are good to a few per cent of their length
-_LEVEL = 0.95
-
-
-class TimeTo(NamedTuple):
-    """A time and its 95 % interval; ``nan`` where the loss is never reached or runs are too few."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, eq=False)
-class Staleness:
-    """How many updates happened between a gradient's read and its use, over all runs.
-
-    Attributes
-    ----------
-    counts : array of int
-        Gradients with staleness 0, 1, 2, ...
-    """
-
-    counts: Integers
-
-    @property
-    def pmf(self) -> Floats:
-        """Share of the gradients with staleness 0, 1, 2, ..."""
-        return self.counts / max(int(self.counts.sum()), 1)
-
-    @property
-    def mean(self) -> float:
-        """Mean staleness, in updates."""
-        return float(self.pmf @ np.arange(len(self.counts)))
-
-    @property
-    def var(self) -> float:
-        """Variance of the staleness, in updates squared."""
-        return float(self.pmf @ (np.arange(len(self.counts)) - self.mean) ** 2)
-
-    @property
-    def fresh(self) -> float:
-        """Share of the gradients that nothing overtook."""
-        return float(self.pmf[0]) if len(self.counts) else math.nan
-
-    def quantile(self, q: float) -> int:
-        """Return the least staleness that a share `q` of the gradients does not exceed.
-
-        Parameters
-        ----------
-        q : float
-            In [0, 1].
-
-        Returns
-        -------
-        int
-
-        Examples
-        --------
-        >>> Staleness(np.array([1, 2, 1])).quantile(0.5)
-        1
-        """
-        if checks.nonnegative("q", q, example=0.5) > 1:
-            raise checks.fail("q", q, "is above 1", remedy="For example q = 0.5.")
-        cumulative = np.cumsum(self.counts)
-        return int(np.searchsorted(cumulative, q * cumulative[-1]))
+_AXES = ("time", "updates", "gradients")
+_RESAMPLING = 400  # tells the stream of the bootstrap from others of the same seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +84,9 @@ class Runs:
         What the objective records beside the loss: ``"accuracy"`` (share of the training rows that
         are classified rightly), and where rows are kept for testing ``"test_loss"`` (without
         penalty) and ``"test_accuracy"``; ``nan`` after a run has ended or diverged.
+    gradients_at : array (runs, records)
+        Gradients that had reached the server by the records, dropped ones included; ``nan`` after a
+        run has ended.
     """
 
     objective: Any
@@ -158,6 +109,7 @@ class Runs:
     idle_time: Floats
     log: Floats = field(repr=False)
     measures: dict[str, Floats] = field(default_factory=dict, repr=False)
+    gradients_at: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
     down_time: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
 
     def __repr__(self) -> str:
@@ -171,22 +123,60 @@ class Runs:
     @property
     def accuracy(self) -> Floats:
         """Share of the training rows classified rightly at the records, (runs, records)."""
-        return self._measure("accuracy")
+        return self._values("accuracy")
 
     @property
     def test_error(self) -> Floats:
         """Share of the test rows classified wrongly at the records, (runs, records)."""
-        return 1.0 - self._measure("test_accuracy")
+        return self._values("test_error")
 
-    def _measure(self, name: str) -> Floats:
-        if name not in self.measures:
+    def _values(self, name: str) -> Floats:
+        """Return a recorded quantity, (runs, records)."""
+        if name == "loss":
+            return self.loss
+        source = "test_accuracy" if name == "test_error" else name
+        if source not in self.measures:
             known = ", ".join(["loss", *self.measures])
             raise checks.fail(
                 "runs", name, "was not recorded", why=f"Recorded: {known}.",
                 remedy="Objectives that classify record accuracy, and test results if they hold "
                 "test rows: Network.digits(test=0.25).",
             )  # fmt: skip
-        return self.measures[name]
+        values = self.measures[source]
+        return 1.0 - values if name == "test_error" else values
+
+    def _places(self, against: str) -> tuple[Floats, Floats]:
+        """Return where the records lie on an axis, (runs, records), and where each run ended."""
+        checks.choice("against", against, _AXES)
+        if against == "gradients":
+            total = self.worker_counts.sum(axis=1) + self.discarded.sum(axis=1)
+            return self.gradients_at, total.astype(float)
+        raw, end = (self.t, self.end_time) if against == "time" else (self.updates_at, self.updates)
+        return np.broadcast_to(raw, self.loss.shape).astype(float), end.astype(float)
+
+    def records(self, of: str = "loss", against: str = "time") -> tuple[Floats, Floats]:
+        """Return where the records lie on an axis and a quantity there, both (runs, records).
+
+        Parameters
+        ----------
+        of, against : str
+            As for `curve`.
+
+        Returns
+        -------
+        places, values : arrays (runs, records)
+            ``nan`` after a run has ended.
+        """
+        values = self._values(of)
+        return np.where(np.isnan(values), np.nan, self._places(against)[0]), values
+
+    def _at(self, of: str, against: str, asked: Floats) -> Floats:
+        """Return a quantity of each run at places of an axis, as last recorded by then."""
+        values, (places, ends) = self._values(of), self._places(against)
+        lost = math.inf if of == "loss" else math.nan
+        after = np.where(self.status == "diverged", lost, math.nan)
+        rows = [held(places[r], values[r], asked, ends[r], after[r]) for r in range(len(self.loss))]
+        return np.array(rows)
 
     def loss_at(self, times: ArrayLike) -> Floats:
         """Return the loss of each run at given times, as last recorded by then.
@@ -205,24 +195,20 @@ class Runs:
         asked = checks.vector("times", np.atleast_1d(np.asarray(times)))
         if (asked < 0).any():
             raise checks.fail("times", times, "holds a negative time")
-        result = np.empty((len(self.loss), asked.size))
-        for r, row in enumerate(self.loss):
-            t = self.t if self.t.ndim == 1 else self.t[r]
-            known = np.isfinite(t) & ~np.isnan(row)
-            index = np.searchsorted(t[known], asked, side="right") - 1
-            late = asked > self.end_time[r]
-            values = row[known][np.maximum(index, 0)]
-            after = math.inf if self.status[r] == "diverged" else math.nan
-            result[r] = np.where(late, after, values)
-        return result
+        return self._at("loss", "time", asked)
 
-    def _times(self) -> Floats:
-        """Return the record times, or as many equally spaced times until the first run ends."""
-        if self.t.ndim == 1:
-            return self.t
+    def _grid(self, against: str) -> Floats:
+        """Return the places of the records if all runs share them, or as many equally spaced ones
+        until the first run ends.
+        """
+        if against != "gradients":
+            raw = self.t if against == "time" else self.updates_at
+            if raw.ndim == 1:
+                return raw.astype(float)
+        ends = self._places(against)[1]
         going = self.status != "diverged"
-        last = self.end_time[going].min() if going.any() else self.end_time.max()
-        return np.linspace(0.0, float(last), self.t.shape[1])
+        last = ends[going].min() if going.any() else ends.max()
+        return np.linspace(0.0, float(last), self.loss.shape[1])
 
     def mean_loss(self, times: ArrayLike | None = None) -> tuple[Floats, Floats]:
         """Return the mean over the runs of the loss, and its standard error.
@@ -239,12 +225,55 @@ class Runs:
             ``nan`` where a run has ended, ``inf`` where one has diverged; the error of one run is
             ``nan``.
         """
-        losses = self.loss_at(self._times() if times is None else times)
-        with np.errstate(invalid="ignore"):
-            mean = losses.mean(axis=0)
-            if len(losses) == 1:
-                return mean, np.full_like(mean, np.nan)
-            return mean, losses.std(axis=0, ddof=1) / math.sqrt(len(losses))
+        asked = self._grid("time") if times is None else np.atleast_1d(np.asarray(times))
+        curve = summary(asked, self.loss_at(asked))
+        return curve.mean, curve.error
+
+    def curve(
+        self, of: str = "loss", against: str = "time", *, at: ArrayLike | None = None
+    ) -> Curve:
+        """Return a recorded quantity over the runs: mean, standard error and quantiles.
+
+        Parameters
+        ----------
+        of : str
+            ``"loss"``, or a measure of the objective: ``"accuracy"``, ``"test_error"``,
+            ``"test_loss"``, ``"test_accuracy"``.
+        against : {"time", "updates", "gradients"}
+            Axis; gradients count when they reach the server, dropped ones included.
+        at : array (points,), optional
+            Places on that axis; those of the records if the runs share them, else equally spaced
+            ones until the first run ends.
+
+        Returns
+        -------
+        Curve
+            ``at``, ``mean``, ``error``, ``low``, ``median``, ``high``, each ``(points,)``.
+
+        Examples
+        --------
+        >>> from sdde import cluster
+        >>> runs = cluster.simulate(
+        ...     cluster.Quadratic(1.0), cluster.KBatchAsync(2), cluster.System(1.0, workers=2),
+        ...     learning_rate=0.5, updates=2, records=3,
+        ... )
+        >>> runs.curve(against="gradients").at.tolist()  # two gradients make an update
+        [0.0, 2.0, 4.0]
+        """
+        checks.choice("against", against, _AXES)
+        asked = self._grid(against) if at is None else checks.vector("at", np.atleast_1d(at))
+        if (asked < 0).any():
+            raise checks.fail("at", at, "holds a negative value")
+        return summary(asked, self._at(of, against, asked))
+
+    def concurrency(self) -> tuple[float, float]:
+        """Return the mean number of workers that are busy with a gradient, computing or sending,
+        and the standard error over the runs.
+        """
+        span = np.where(self.end_time > 0, self.end_time, np.nan)
+        busy = self.workers - self.idle_time.sum(axis=1) / span
+        error = busy.std(ddof=1) / math.sqrt(len(busy)) if len(busy) > 1 else math.nan
+        return float(busy.mean()), float(error)
 
     def update_rate(self) -> tuple[float, float]:
         """Return applied gradients per unit of time, and the standard error over the runs."""
@@ -252,17 +281,29 @@ class Runs:
         error = rates.std(ddof=1) / math.sqrt(len(rates)) if len(rates) > 1 else math.nan
         return float(rates.mean()), float(error)
 
-    def time_to(self, loss: float, statistic: str = "mean", settle: bool = True) -> TimeTo:
+    def time_to(
+        self,
+        loss: float,
+        statistic: str = "mean",
+        settle: bool = True,
+        *,
+        of: str = "loss",
+        against: str = "time",
+    ) -> TimeTo:
         """Return when the loss is at or below a number, with a 95 % interval.
 
         Parameters
         ----------
         loss : float
-            Loss above the minimum, > 0.
+            Loss above the minimum, > 0; or the target of another quantity.
         statistic : {"mean", "median"}
             The time of the mean loss over the runs, or the median over the runs of their own times.
         settle : bool
             From then on until the end of the records, or the first time.
+        of : str
+            Quantity, as for `curve`; an accuracy is reached from below.
+        against : {"time", "updates", "gradients"}
+            What is counted until then.
 
         Returns
         -------
@@ -289,36 +330,37 @@ class Runs:
         target = checks.positive("loss", loss, example=1e-3)
         checks.choice("statistic", statistic, ("mean", "median"))
         checks.flag("settle", settle)
-        rng = np.random.default_rng([self.seed, _RESAMPLES])
-        count = len(self.loss)
-        picks = rng.integers(count, size=(_RESAMPLES if count > 1 else 0, count))
+        checks.choice("against", against, _AXES)
+        rising = of.endswith("accuracy")
+        if rising:
+            if target >= 1.0:
+                raise checks.fail("loss", loss, "is no accuracy below 1", remedy="For example 0.9.")
+            target = 1.0 - target
+        rng = np.random.default_rng([self.seed, _RESAMPLING])
+        values, (places, ends) = self._values(of), self._places(against)
         if statistic == "median":
-            own = np.array([self._own_time(r, target, settle) for r in range(count)])
-            value = _finite(np.median(own))
-            samples = np.array([np.median(own[pick]) for pick in picks])
-        else:
-            times = self._times()
-            losses = self.loss_at(times)
-            value = _crossing(times, losses.mean(axis=0), target, settle)
-            samples = np.array(
-                [_crossing(times, losses[p].mean(axis=0), target, settle) for p in picks]
-            )
-            samples = np.where(np.isnan(samples), np.inf, samples)
-        if not len(samples):
-            return TimeTo(value, math.nan, math.nan)
-        tail = (1.0 - _LEVEL) / 2.0
-        low, high = np.quantile(samples, [tail, 1.0 - tail], method="nearest")
-        return TimeTo(value, _finite(low), _finite(high))
+            own = [
+                self._own_time(r, places[r], 1.0 - values[r] if rising else values[r],
+                               target, settle, ends[r], of)
+                for r in range(len(values))
+            ]  # fmt: skip
+            return time_of_median(np.array(own), rng)
+        grid = self._grid(against)
+        means = self._at(of, against, grid)
+        return time_of_mean(grid, 1.0 - means if rising else means, target, settle, rng)
 
-    def _own_time(self, run: int, target: float, settle: bool) -> float:
+    def _own_time(
+        self, run: int, places: Floats, values: Floats, target: float, settle: bool, end: float,
+        of: str,
+    ) -> float:  # fmt: skip
         """Return the time of one run by its own records, inf if never."""
-        t = self.t if self.t.ndim == 1 else self.t[run]
-        below = self.loss[run] <= target
-        if self.status[run] == "reached" and (settle or not below.any()):
-            return float(self.end_time[run])
-        known = np.isfinite(t) & ~np.isnan(self.loss[run])
-        index = _first(below[known], settle)
-        return math.inf if index is None else float(t[known][index])
+        below = values <= target
+        stopped = of == "loss" and self.status[run] == "reached"
+        if stopped and (settle or not below.any()):
+            return end
+        known = np.isfinite(places) & ~np.isnan(values)
+        index = first_index(below[known], settle)
+        return math.inf if index is None else float(places[known][index])
 
     def trace(self, run: int = 0) -> "Trace":
         """Return the gradients of one run as a log like that of a real run.
@@ -374,7 +416,7 @@ class Runs:
         return self.worker_counts * self.workers / total
 
     def to_dataframe(self) -> Any:
-        """Return the records as a pandas table with columns run, time, updates and loss.
+        """Return the records as a pandas table: run, time, updates, gradients, loss and measures.
 
         Returns
         -------
@@ -386,71 +428,62 @@ class Runs:
         sdde.ArgumentError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise checks.fail(
-                "to_dataframe", "pandas", "is not installed", remedy="pip install 'sdde[data]'"
-            ) from None
-        shape = self.loss.shape
-        run = np.broadcast_to(np.arange(shape[0])[:, None], shape)
-        time = np.broadcast_to(self.t, shape)
-        keep = ~np.isnan(self.loss)
-        columns = {"run": run, "time": time, "updates": np.broadcast_to(self.updates_at, shape)}
-        return pd.DataFrame({name: v[keep] for name, v in (columns | {"loss": self.loss}).items()})
+        from sdde.cluster.run_tables import dataframe_of
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the loss against time: each run thin, their mean thick.
+        return dataframe_of(self)
+
+    def to_xarray(self) -> Any:
+        """Return the runs as an xarray dataset with axes run, record, worker and staleness.
+
+        Returns
+        -------
+        xarray.Dataset
+            Records (`time`, `updates`, `gradients`, `loss` and the measures), endings, counts of
+            each worker, the histogram of staleness; how the runs were made in the attributes.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If xarray is not installed.
+        """
+        from sdde.cluster.run_tables import dataset_of
+
+        return dataset_of(self)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        kind: str = "loss",
+        against: str = "time",
+        run: int = 0,
+        until: float | None = None,
+    ) -> Any:
+        """Draw the runs.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure if not given.
+        kind : str
+            ``"loss"`` or another quantity of `curve`: the mean, and each run, or of 20 runs and more
+            the median and the band of the middle 90 %. ``"staleness"``: its histogram and mean. ``"workers"``: what
+            each worker does over time, from runs simulated with ``trace=True``.
+        against : {"time", "updates", "gradients"}
+            Axis of a quantity.
+        run : int
+            Whose workers are drawn.
+        until : float, optional
+            Until when workers are drawn; by default until about 30 gradients per worker.
 
         Returns
         -------
         matplotlib.axes.Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
+        from sdde.run_figures import plot_curve, plot_run_staleness, plot_workers
 
-            _, ax = plt.subplots()
-        shown = min(len(self.loss), 20)
-        for r in range(shown):
-            t = self.t if self.t.ndim == 1 else self.t[r]
-            ax.plot(t, self.loss[r], color="0.75", linewidth=0.7)
-        times = self._times()
-        ax.plot(times, self.mean_loss(times)[0], color="C0", linewidth=1.8, label="mean")
-        ax.set_yscale("log")
-        ax.set_xlabel("time")
-        ax.set_ylabel("loss above the minimum")
-        ax.legend()
-        return ax
-
-
-def _finite(value: float) -> float:
-    return float(value) if math.isfinite(value) else math.nan
-
-
-def _first(below: NDArray[np.bool_], settle: bool) -> int | None:
-    """Return the first index that is below, or from which on all are."""
-    if not below.any():
-        return None
-    if not settle:
-        return int(np.argmax(below))
-    if not below[-1]:
-        return None
-    return len(below) - int(np.argmin(below[::-1])) if not below.all() else 0
-
-
-def _crossing(times: Floats, mean: Floats, target: float, settle: bool) -> float:
-    known = ~np.isnan(mean)
-    t, value = times[known], mean[known]
-    index = _first(value <= target, settle)
-    if index is None:
-        return math.nan
-    if index == 0 or not math.isfinite(value[index - 1]) or value[index] <= 0:
-        return float(t[index])
-    above, below = math.log(value[index - 1]), math.log(value[index])
-    share = (above - math.log(target)) / (above - below) if above > below else 1.0
-    return float(t[index - 1] + share * (t[index] - t[index - 1]))
+        if kind == "staleness":
+            return plot_run_staleness(self, ax)
+        if kind == "workers":
+            return plot_workers(self, ax, run=run, until=until)
+        return plot_curve(self, ax, of=kind, against=against)

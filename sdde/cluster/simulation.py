@@ -27,7 +27,8 @@ from sdde.cluster.encoding import (
 )
 from sdde.cluster.machine_tables import machines_of
 from sdde.cluster.objective_kinds import check_objective, check_owners, measures_of
-from sdde.cluster.runs import STATUS, Runs, Staleness
+from sdde.cluster.run_statistics import Staleness
+from sdde.cluster.runs import STATUS, Runs
 from sdde.cluster.system import System
 
 Floats = NDArray[np.float64]
@@ -183,6 +184,7 @@ def simulate(
     else:  # after its end a run makes no more updates
         when, numbers = grid, np.where(np.isnan(table.at), table.updates[:, None], table.at)
     names = measures_of(objective)
+    beside = table.measures.reshape(*table.loss.shape, -1)
     return Runs(
         objective=objective, method=method, system=system, workers=count, learning_rate=rate,
         start=start, seed=seed, t=when, updates_at=numbers.astype(np.int64),
@@ -190,9 +192,8 @@ def simulate(
         updates=table.updates, staleness=Staleness(histogram), worker_counts=table.applied,
         discarded=table.discarded, cancelled=table.cancelled, idle_time=table.idle, log=log,
         down_time=table.down,
-        measures={
-            name: table.measures[:, i :: len(names)] for i, name in enumerate(names)
-        },
+        measures={name: beside[:, :, i] for i, name in enumerate(names)},
+        gradients_at=np.maximum(beside[:, :, -1], np.where(np.isnan(table.loss), np.nan, numbers)),
     )  # fmt: skip
 
 

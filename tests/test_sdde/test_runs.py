@@ -141,7 +141,7 @@ def test_the_table_holds_each_record_until_the_end_of_its_run():
     """Rows after the end would be empty, so there are none."""
     runs = simulate(law=scipy.stats.expon(), time=4.0, until_loss=1e-2, runs=5, records=9)
     table = runs.to_dataframe()
-    assert list(table.columns) == ["run", "time", "updates", "loss"]
+    assert list(table.columns) == ["run", "time", "updates", "gradients", "loss"]
     assert len(table) == np.isfinite(runs.loss).sum()
     row = table[(table.run == 3) & (table.time == 1.0)].iloc[0]
     assert row.loss == runs.loss[3, 2]
