@@ -466,9 +466,10 @@ class Runs:
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure if not given.
         kind : str
-            ``"loss"`` or another quantity of `curve`: the mean, and each run, or of 20 runs and more
-            the median and the band of the middle 90 %. ``"staleness"``: its histogram and mean. ``"workers"``: what
-            each worker does over time, from runs simulated with ``trace=True``.
+            ``"loss"`` or another quantity of `curve`: the mean, and each run, or of 20 runs and
+            more the median and the band of the middle 90 %. ``"staleness"``: its histogram and
+            mean. ``"workers"``: what each worker does over time, from runs simulated with
+            ``trace=True``.
         against : {"time", "updates", "gradients"}
             Axis of a quantity.
         run : int
