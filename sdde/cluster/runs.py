@@ -110,7 +110,7 @@ class Runs:
     log: Floats = field(repr=False)
     measures: dict[str, Floats] = field(default_factory=dict, repr=False)
     gradients_at: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
-    down_time: Floats = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    down_time: Floats = field(default_factory=lambda: np.zeros((1, 0)), repr=False)
 
     def __repr__(self) -> str:
         kinds, counts = np.unique(self.status, return_counts=True)
@@ -271,7 +271,8 @@ class Runs:
         and the standard error over the runs.
         """
         span = np.where(self.end_time > 0, self.end_time, np.nan)
-        busy = self.workers - self.idle_time.sum(axis=1) / span
+        away = self.idle_time.sum(axis=1) + self.down_time.sum(axis=1)
+        busy = self.workers - away / span
         error = busy.std(ddof=1) / math.sqrt(len(busy)) if len(busy) > 1 else math.nan
         return float(busy.mean()), float(error)
 
