@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.benchmarks.workloads import DENSE, Workload
+from experiments.benchmarks.workloads import BOUND, DENSE, Workload
 from sdde.engine.streams import key_of
 
 _FUNCTIONS = {
@@ -29,6 +29,9 @@ _FUNCTIONS = {
     "W5": "kicks",
     "N3": "lorenz",
     "T3": "network",
+    "D1": "swinging",
+    "D2": "stretching",
+    "J1": "thinned",
 }
 
 
@@ -75,7 +78,7 @@ def _blas_product() -> ctypes.c_void_p:
 
 def keeps_times(work: Workload) -> bool:
     """Return whether the C function saves states on the way, or only the last."""
-    return not work.rate and work.name != "W4"
+    return not work.rate and work.name not in ("W4", "D1", "D2", "J1")
 
 
 def prepare(work: Workload, *, threads: int = 1, blas: bool = False) -> Callable[[int], np.ndarray]:
@@ -89,6 +92,8 @@ def prepare(work: Workload, *, threads: int = 1, blas: bool = False) -> Callable
         more = [ctypes.c_void_p(DENSE.ctypes.data), _blas_product() if blas else None]
     elif work.name == "W5":
         more = [ctypes.c_double(work.rate), ctypes.c_double(work.kick)]
+    elif work.name == "J1":
+        more = [ctypes.c_double(BOUND), ctypes.c_double(work.kick)]
     shape = (work.dim,) if work.dim else ()
     if keeps_times(work):
         shape = (work.steps // work.every + 1, *shape)

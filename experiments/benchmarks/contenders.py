@@ -50,7 +50,7 @@ def contenders(work: Workload, *, threads: int = 1, peers: bool = True) -> dict[
         runs[f"sdde, {threads} threads"] = solver(work, threads)
         if compiled:
             runs[f"C, {threads} threads"] = c_runner(work, threads=threads)
-    for name, module in PEERS.items() if peers else ():
+    for name, module in PEERS.items() if peers and work.more is None else ():
         if importlib.util.find_spec(module):
             peer = importlib.import_module(f"experiments.benchmarks.peers_{module}")
             if (run := peer.prepare(work)) is not None:

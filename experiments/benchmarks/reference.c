@@ -317,3 +317,114 @@ void kicks(const Run *run, double *saved, double rate, double kick) {
     saved[path] = x;
   }
 }
+
+/* ---- delays that change, and arrivals inside steps; final states (paths) -------------------------------- */
+
+INLINE double between(const double *ring, long slots, long slot, long lane, double lag) {
+  const long whole = (long)lag;
+  long newer = slot - whole;
+  newer += newer < 0 ? slots : 0;
+  const long older = newer == 0 ? slots - 1 : newer - 1;
+  const double v = ring[newer * LANES + lane];
+  return v + (lag - whole) * (ring[older * LANES + lane] - v);
+}
+
+/* dx = -x(t - tau) dt + 0.1 dW with tau = longest (0.5 + 0.4 sin t), or longest (0.5 + 0.4 x^2 / (1 + x^2)). */
+INLINE void changing(const Run *run, double *saved, int by_state) {
+  const long slots = run->lag + 2;
+  const double dt = run->dt, root = sqrt(dt), longest = run->lag * dt;
+  double z[2][LANES] __attribute__((aligned(64)));
+  double *ring = aligned_alloc(64, sizeof(double) * LANES * slots);
+  for (long block = 0; block < run->paths; block += LANES) {
+    const long lanes = run->paths - block < LANES ? run->paths - block : LANES;
+    for (long i = 0; i < LANES * slots; i++) ring[i] = run->start;
+    long slot = 0;
+    for (long n = 0; n < run->steps; n++) {
+      if (n % 2 == 0) normals(z[0], z[1], LANES, run->first + block, n / 2, 0, run->key);
+      const long next = slot + 1 == slots ? 0 : slot + 1;
+      const double *restrict x = ring + slot * LANES;
+      double *restrict y = ring + next * LANES;
+      if (by_state) {
+#pragma omp simd
+        for (int l = 0; l < LANES; l++) {
+          const double square = x[l] * x[l], tau = longest * (0.5 + 0.4 * square / (1.0 + square));
+          y[l] = x[l] + (-between(ring, slots, slot, l, tau / dt) * dt + 0.1 * (root * z[n % 2][l]));
+        }
+      } else {
+        const double lag = longest * (0.5 + 0.4 * sin(n * dt)) / dt;
+        for (int l = 0; l < LANES; l++)
+          y[l] = x[l] + (-between(ring, slots, slot, l, lag) * dt + 0.1 * (root * z[n % 2][l]));
+      }
+      slot = next;
+    }
+    memcpy(saved + block, ring + slot * LANES, sizeof(double) * lanes);
+  }
+  free(ring);
+}
+
+void swinging(const Run *run, double *saved) { changing(run, saved, 0); }
+void stretching(const Run *run, double *saved) { changing(run, saved, 1); }
+
+/* One uniform number: Philox on plain numbers. */
+INLINE double one_uniform(const uint32_t key[2], word path, word step, word stream) {
+  word x0 = (uint32_t)(step >> 1), x1 = (uint32_t)path, x2 = ((step >> 33) | stream << 28), x3 = path >> 32;
+  uint32_t k0 = key[0], k1 = key[1];
+#pragma GCC unroll 10
+  for (int r = 0; r < 10; r++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+    const word p = (word)(uint32_t)x0 * 0xD2511F53u, q = (word)(uint32_t)x2 * 0xCD9E8D57u;
+    x0 = (q >> 32) ^ (uint32_t)x1 ^ k0;
+    x2 = (p >> 32) ^ (uint32_t)x3 ^ k1;
+    x1 = (uint32_t)q;
+    x3 = (uint32_t)p;
+  }
+  return uniform(step & 1 ? (x2 << 32 | (uint32_t)x3) : (x0 << 32 | (uint32_t)x1));
+}
+
+/* dx = -x(t - tau) dt + 0.1 dW, and -kick x(s - tau) at arrivals of rate bound x^2 / (1 + x^2), by thinning. */
+void thinned(const Run *run, double *saved, double bound, double kick) {
+  enum { DECISIONS = 8 };
+  const long slots = run->lag + 2;
+  const double dt = run->dt, root = sqrt(dt), delay = run->lag * dt;
+  double z[2][LANES] __attribute__((aligned(64))), upcoming[LANES];
+  double *ring = aligned_alloc(64, sizeof(double) * LANES * slots);
+  long counts[LANES];
+  for (long block = 0; block < run->paths; block += LANES) {
+    const long lanes = run->paths - block < LANES ? run->paths - block : LANES;
+    const word first = run->first + block;
+    for (long i = 0; i < LANES * slots; i++) ring[i] = run->start;
+    for (long l = 0; l < lanes; l++) {
+      counts[l] = 0;
+      upcoming[l] = -log_of_uniform(one_uniform(run->key, first + l, 0, ARRIVALS)) / bound;
+    }
+    long slot = 0;
+    for (long n = 0; n < run->steps; n++) {
+      if (n % 2 == 0) normals(z[0], z[1], LANES, first, n / 2, 0, run->key);
+      const long next = slot + 1 == slots ? 0 : slot + 1;
+      const long late = slot - run->lag < 0 ? slot - run->lag + slots : slot - run->lag;
+      const long later = late + 1 == slots ? 0 : late + 1;
+      const double *restrict x = ring + slot * LANES, *restrict old = ring + late * LANES;
+      double *restrict y = ring + next * LANES;
+#pragma omp simd
+      for (int l = 0; l < LANES; l++) y[l] = x[l] + (-old[l] * dt + 0.1 * (root * z[n % 2][l]));
+      const double t = n * dt, end = (n + 1) * dt;
+      for (long l = 0; l < lanes; l++) {
+        double total = 0.0;
+        const double base = y[l];
+        while (upcoming[l] <= end) {
+          const double s = upcoming[l], before = x[l] + (s - t) / dt * (base - x[l]) + total;
+          const long k = counts[l]++;
+          upcoming[l] = s - log_of_uniform(one_uniform(run->key, first + l, k + 1, ARRIVALS)) / bound;
+          const double square = before * before;
+          if (one_uniform(run->key, first + l, k, DECISIONS) < square / (1.0 + square)) {
+            const double share = (s - delay) / dt - (n - run->lag);
+            total -= kick * (ring[late * LANES + l] + share * (ring[later * LANES + l] - ring[late * LANES + l]));
+          }
+        }
+        y[l] = base + total;
+      }
+      slot = next;
+    }
+    memcpy(saved + block, ring + slot * LANES, sizeof(double) * lanes);
+  }
+  free(ring);
+}

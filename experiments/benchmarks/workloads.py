@@ -68,6 +68,40 @@ def kicks(xp: Any) -> tuple[Function, Function | float]:
     return lambda t, x, delayed: 0.0, 0.0
 
 
+BOUND = 50.0  # of the rate of thinned arrivals, per unit of time
+
+
+def swinging(work: "Workload") -> dict[str, Any]:
+    """Return a delay that swings with time below the longest one."""
+    longest = work.lag * work.dt
+    return {"delays": sdde.TimeDelay(lambda t: longest * (0.5 + 0.4 * np.sin(t)), longest)}
+
+
+def stretching(work: "Workload") -> dict[str, Any]:
+    """Return a delay that is longer where the state is far from zero."""
+    longest = work.lag * work.dt
+
+    def delay(t: Any, x: Any) -> Any:
+        square = x * x
+        return longest * (0.5 + 0.4 * square / (1.0 + square))
+
+    return {"delays": sdde.StateDelay(delay, longest)}
+
+
+def thinned(work: "Workload") -> dict[str, Any]:
+    """Return arrivals inside steps, at a rate that depends on the state."""
+    kick = work.kick
+
+    def rate(t: Any, x: Any, delayed: Any) -> Any:
+        square = x * x
+        return BOUND * (square / (1.0 + square))
+
+    def effect(t: Any, x: Any, delayed: Any, mark: Any) -> Any:
+        return -kick * delayed[0]
+
+    return {"jumps": sdde.Jump(rate, effect, longest_rate=BOUND)}
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One equation and its size; `lag` and `every` count the steps of a delay and between saves."""
@@ -84,6 +118,7 @@ class Workload:
     dim: int = 0  # 0: scalar equation
     rate: float = 0.0  # Poisson arrivals per unit of time,
     kick: float = 0.0  # each adding -kick * x(t - delay)
+    more: Callable[["Workload"], dict[str, Any]] | None = None  # further arguments of the problem
 
     @property
     def units(self) -> float:
@@ -105,7 +140,9 @@ class Workload:
         drift, diffusion = self.rule(np)
         delay = self.lag * self.dt
         if not self.rate:
-            return sdde.Problem(drift, diffusion, delays=(delay,), history=self.history)
+            more = {} if self.more is None else self.more(self)
+            arguments = {"delays": (delay,), "history": self.history} | more
+            return sdde.Problem(drift, diffusion, **arguments)
         kick = self.kick
         jump = sdde.Jump(self.rate, lambda t, x, delayed, mark: -kick * delayed[0])
         return sdde.Problem(drift, delays=(delay,), history=self.history, jumps=(jump,))
@@ -134,4 +171,32 @@ WORKLOADS = (
     ),
     Workload("N3", "Lorenz, 3 components", lorenz, 2000, 2000, 100, 0.002, 1.0, 2000, 3),
     Workload("T3", "tanh network, 3 components", network, 2000, 2000, 100, 0.01, 0.5, 2000, 3),
+    Workload(
+        "D1", "delay that swings with time", linear, 4000, 2000, 100, 0.01, 1.0, 2000, more=swinging
+    ),
+    Workload(
+        "D2",
+        "delay that depends on the state",
+        linear,
+        4000,
+        2000,
+        100,
+        0.01,
+        1.0,
+        2000,
+        more=stretching,
+    ),
+    Workload(
+        "J1",
+        "noise, and arrivals inside steps at a rate that depends on the state",
+        linear,
+        1000,
+        2000,
+        100,
+        0.01,
+        1.0,
+        2000,
+        kick=0.01,
+        more=thinned,
+    ),
 )

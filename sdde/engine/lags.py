@@ -129,7 +129,7 @@ class LagWriter:
         """Find what `value` takes, at the end of a step that all lanes have predicted."""
         for j, lag in enumerate(self.layout.lags):
             if lag.kind == "chain":
-                self.writer.top.add(f"late{j}_end = np.zeros({self.size})")
+                self.writer.top.add(f"late{j}_end = {room(self.size)}")
                 end = self._chain_end(j, "k", "y_row[k]")
                 text.add(f"for k in range({self.size}):", f"    late{j}_end[k] = {end}")
             else:
@@ -162,7 +162,7 @@ class LagWriter:
         lane, lag = self.writer.lane, self.layout.lags[j]
         if lag.kind == "state":
             self._write_state(j, self.writer.step, lane, "t_end", "y_row", "_end")
-            self.writer.top.add(f"lags{j}_end = np.zeros({self.layout.width})")
+            self._write_lags(f"lags{j}_end")
         if lag.kind in ("state", "random"):
             mark = "_end" if lag.kind == "state" else ""
             delay = f"bounded(lags{j}{mark}[l], delays[{j}])"
@@ -220,9 +220,9 @@ class LagWriter:
             )
         elif lag.kind in ("state", "random"):
             drawn = f"{j}" if lag.kind == "random" else f"{j}{mark}"  # one draw serves both ends
-            self.writer.top.add(f"late{j}{mark} = np.zeros({self.size})")
+            self.writer.top.add(f"late{j}{mark} = {room(self.size)}")
             if lag.kind == "state" or not mark:
-                self.writer.top.add(f"lags{drawn} = np.zeros({width})")
+                self._write_lags(f"lags{drawn}")
             if lag.kind == "state":
                 self._write_states(j, text, t, states, mark)
             elif not mark:
@@ -236,6 +236,11 @@ class LagWriter:
         elif lag.kind == "sum":
             self._write_sum(text, j, row, mark)
 
+    def _write_lags(self, name: str) -> None:
+        """Make room for a delay of each lane; lanes that no path uses keep 0."""
+        width = self.layout.width
+        self.writer.top.add(f"{name} = {room(width)}", f"{name}[:] = 0.0")
+
     def _check(self, j: int, t: str, states: str, mark: str) -> str:
         layout = self.layout
         return (
@@ -244,7 +249,7 @@ class LagWriter:
         )
 
     def _write_sum(self, text: Text, j: int, row: str, mark: str, first: int = 0) -> None:
-        self.writer.top.add(f"late{j}{mark} = np.zeros({self.size})")
+        self.writer.top.add(f"late{j}{mark} = {room(self.size)}")
         table = f"starts[{table_of_delay(self.layout, j)}]"
         text.add(f"sum_rows(ring, {row}, tables, {table}, {first}, late{j}{mark})")
 
