@@ -58,19 +58,26 @@ def width_for(dim: int, paths: int) -> int:
     return _FEW if paths < _MANY // 2 else _MANY
 
 
+def content_of(problem: Problem) -> bytes | None:
+    """Return the hash of a problem's functions, or None if their content cannot be seen."""
+    # Whole numbers may be part of the text: indices, exponents, switches.
+    whole = [arg for arg in problem.args if np.asarray(arg).dtype.kind != "f"]
+    try:
+        return fingerprint(functions_of(problem), whole)
+    except Unhashable:
+        return None
+
+
 def compile_model(
-    problem: Problem, state_shape: tuple[int, ...], channels: int, method: Method, paths: int
-) -> Model:
+    problem: Problem, state_shape: tuple[int, ...], channels: int, method: Method, paths: int,
+    content: bytes | None,
+) -> Model:  # fmt: skip
     """Return the chunk of `problem` for so many paths, compiling it if it is new."""
     width = width_for(math.prod(state_shape), paths)
     layout, parameters = describe(problem, state_shape, channels, method, width)
     functions = functions_of(problem)
     with _lock:
-        try:
-            # Whole numbers may be part of the text: indices, exponents, switches.
-            whole = [arg for arg in problem.args if np.asarray(arg).dtype.kind != "f"]
-            content = fingerprint(functions, whole)
-        except Unhashable:  # what cannot be seen may change: the text decides
+        if content is None:  # what cannot be seen may change: the text decides
             return Model(_chunk_by_text(problem, layout, functions), layout, parameters)
         known: tuple[Any, ...] = (content, layout)
         if known not in _models:

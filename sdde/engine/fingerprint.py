@@ -127,7 +127,7 @@ class _Reader:
         if isinstance(value, types.ModuleType):
             return [b"module", value.__name__.encode(), _version(value).encode()]
         if isinstance(value, types.CodeType):
-            return [b"code", *self._code(value)]
+            return [b"code", *_code(value)]
         if isinstance(value, types.FunctionType):
             return self._function(value)
         if isinstance(value, types.MethodType):
@@ -164,30 +164,18 @@ class _Reader:
             return [b"objects", layout, *self._all(value.ravel().tolist())]
         return [b"array", repr(value.dtype.descr).encode(), layout, value.tobytes()]
 
-    def _code(self, code: types.CodeType) -> list[bytes]:
-        _refuse_unknown_imports(code)
-        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-        names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-        return [
-            code.co_code,
-            code.co_exceptiontable,
-            repr(counts).encode(),
-            *self._all(names),
-            *self._all(code.co_consts),
-        ]
-
     def _function(self, function: types.FunctionType) -> list[bytes]:
         module = sys.modules.get(function.__module__ or "")
         if module is not None and _is_library(module):
             return [b"known function", self.digest(module), function.__qualname__.encode()]
-        parts = self._code(function.__code__)
+        parts = list(_code(function.__code__))
         parts += self._all([function.__defaults__, function.__kwdefaults__])
         for cell in function.__closure__ or ():
             try:
                 parts.append(self.digest(cell.cell_contents))
             except ValueError:
                 parts.append(b"unbound")
-        for name, attributes in sorted(_globals_read(function.__code__)):
+        for name, attributes in _globals_in_order(function.__code__):
             parts.append(name.encode())
             if name in function.__globals__:
                 value = function.__globals__[name]
@@ -232,6 +220,27 @@ class _Reader:
         maker, args, *rest = reduced
         state, *items = (*rest, None, None, None)[:3]
         return [b"object", *self._all([maker, args, state, *(list(part or ()) for part in items)])]
+
+
+@functools.lru_cache(1024)
+def _code(code: types.CodeType) -> tuple[bytes, ...]:
+    """Return the digests of the parts of bytecode, which never change."""
+    _refuse_unknown_imports(code)
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    digest = _Reader().digest
+    return (
+        code.co_code,
+        code.co_exceptiontable,
+        repr(counts).encode(),
+        *map(digest, names),
+        *map(digest, code.co_consts),
+    )
+
+
+@functools.lru_cache(1024)
+def _globals_in_order(code: types.CodeType) -> list[tuple[str, tuple[str, ...]]]:
+    return sorted(_globals_read(code))
 
 
 def _simple(value: Any) -> bytes:

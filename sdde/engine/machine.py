@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 
 from sdde.engine import storage
-from sdde.engine.kernels.signatures import pack
+from sdde.engine.kernels.signatures import Packer
 
 _MAGIC = b"sdde object 1\n"
 _DIGEST = 32
 _SUFFIX = ".obj"
+_RUNTIME = ("NRT_", "numba_", "_numba")
 _GIVE_BACK = "NRT_MemInfo_call_dtor"
 _CHOICES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_LOOP_VECTORIZE")
 
@@ -106,25 +107,24 @@ def _link(key: str, name: str, imports: Sequence[str], image: bytes) -> Code:
     global _linked
     _linked += 1  # a library's name is not free again when the library has gone
     library = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
-    for symbol in imports:
-        # Code that allocates nothing has nothing to give back; the call stands there all the same.
-        idle = symbol == _GIVE_BACK and not any("alloc" in other for other in imports)
-        library.import_symbol(symbol, _address_of("abort" if idle else symbol))
+    for symbol, address in _addresses(imports).items():
+        library.import_symbol(symbol, address)
     kept = library.export_symbol(name).link(_linker(), f"{key}_{_linked}")
     return Code(kept[name], kept)
 
 
-def _address_of(symbol: str) -> int:
-    """Return where a function of another library begins; the compiler's own need the compiler."""
-    address = llvm.address_of_symbol(symbol)
-    if address is None:
+def _addresses(imports: Sequence[str]) -> dict[str, int]:
+    """Return where the functions of the compiler's runtime begin, which the process lacks."""
+    wanted = [symbol for symbol in imports if symbol.startswith(_RUNTIME)]
+    if wanted == [_GIVE_BACK]:  # what allocates nothing has nothing to give back, and never calls
+        never = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
+        return {_GIVE_BACK: never or 0}
+    if wanted:
         from numba.core.registry import cpu_target
 
         _ = cpu_target.target_context  # registers its functions
-        address = llvm.address_of_symbol(symbol)
-    if address is None:
-        raise RuntimeError(f"no function {symbol}")
-    return address
+    found = {symbol: llvm.address_of_symbol(symbol) for symbol in imports}
+    return {symbol: address for symbol, address in found.items() if address is not None}
 
 
 # ---- calling
@@ -150,15 +150,14 @@ class Entry:
     """
 
     def __init__(self, code: Code, kinds: Mapping[str, str]) -> None:
-        self.code, self.kinds = code, kinds
+        self.code, self.pack = code, Packer(kinds)
         self.enter = _PROTOTYPE(code.address)
 
     def __call__(self, **values: Any) -> None:
         """Run with these arguments."""
         raised = ctypes.c_void_p()
         unused = ctypes.c_void_p()
-        arguments = pack(self.kinds, values)
-        status = self.enter(ctypes.byref(unused), ctypes.byref(raised), arguments)
+        status = self.enter(ctypes.byref(unused), ctypes.byref(raised), self.pack(values))
         if status not in (0, -2):
             raise _exception(status, raised.value)
 

@@ -35,7 +35,7 @@ NOISES = ("diagonal", "scalar", "commutative", "general")
 CALCULI = ("ito", "stratonovich")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Problem:
     r"""A stochastic delay differential equation, in the sense of Itô or Stratonovich.
 
@@ -390,11 +390,11 @@ class _Trial:
         self, name: str, function: Callable[..., Any], values: tuple[Any, ...],
         shape: tuple[int | None, ...], *, signature: str = "(t, x, delayed, *args)",
     ) -> Floats:  # fmt: skip
-        _check_arity(name, function, len(values) + len(self.args), len(self.args), signature)
         try:
             with np.errstate(all="ignore"):
                 raw = function(*values, *self.args)
         except Exception as error:
+            _check_arity(name, function, len(values) + len(self.args), len(self.args), signature)
             raise ArgumentError(
                 f"{name} failed at t = {self.t:g}: {type(error).__name__}: {error}.\n"
                 f"  It was called as {name}{signature} with the state at the start. "

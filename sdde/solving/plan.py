@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.special
-import scipy.stats
 from numpy.typing import NDArray
 
 from sdde import checks
@@ -158,19 +156,23 @@ def chain_table(stages: int, rate: float, dt: float) -> Floats:
     array, shape (3 * stages,)
         The parts kept for m = 0, 1, ...; then for each stage the weights of start and end.
     """
+    from scipy.special import gammainc, gammaln
+
     b = rate * dt
     before = np.arange(stages)
-    kept = np.exp(before * np.log(b) - b - scipy.special.gammaln(before + 1.0))
+    kept = np.exp(before * np.log(b) - b - gammaln(before + 1.0))
     stage = np.arange(1, stages + 1)
-    start = stage / b * scipy.special.gammainc(stage + 1, b)
-    end = scipy.special.gammainc(stage, b) - start
+    start = stage / b * gammainc(stage + 1, b)
+    end = gammainc(stage, b) - start
     return np.concatenate([kept, np.stack([start, end], axis=1).ravel()])
 
 
 def _stage(delay: DistributedDelay, stage: int) -> DistributedDelay:
     """Return the average that a stage of a chain is, with an end."""
+    from scipy.stats import gamma
+
     assert delay.chain is not None
-    law = scipy.stats.gamma(stage, scale=1.0 / delay.chain[1])
+    law = gamma(stage, scale=1.0 / delay.chain[1])
     return DistributedDelay(law, longest=float(law.isf(1e-12)))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.engine import seeds
-from sdde.engine.compile import compile_model, compiled_driver, compiled_noise
+from sdde.engine.compile import compile_model, compiled_driver, compiled_noise, content_of
 from sdde.engine.kernels.signatures import DIVERGED, DONE, INTERRUPTED
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
@@ -21,6 +21,7 @@ from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.bounds import Fault, fault_error
 from sdde.solving.brownian import NOTHING, Brownian
 from sdde.solving.execute import Progress, available_threads, cut, run_jobs
+from sdde.solving.known import known
 from sdde.solving.moments import Accumulator, Moments, cut_groups
 from sdde.solving.plan import Plan, plan
 from sdde.solving.saving import SavedTimes, plan_saves
@@ -148,14 +149,17 @@ def solve(
     fine = 1 if noise is None else noise.fine_steps(step)
     streamed = isinstance(save, Moments)
     saves = plan_saves(save.times if isinstance(save, Moments) else save, t0, t1, step)
-    layout = plan(problem, t0, t1, step)
+    content = content_of(problem)
+    # A history that is a function may refer to what has changed.
+    seen = None if callable(problem.past.source) else content
+    layout = known(problem, "plan", (seen, t0, t1, step), lambda: plan(problem, t0, t1, step))
     scheme.check(problem, layout.state_shape)
     if noise is not None:
         noise.require_room(count, layout.n_steps * fine, layout.channels)
     seed = seeds.seed_of(rng) if noise is None or rng is not None else noise.seed
     x = _allocate(0 if streamed else count, len(saves), math.prod(layout.state_shape))
     run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x, noise, fine)
-    run.start(scheme, most, progress)
+    run.start(scheme, content, most, progress)
     shape = (len(saves), *layout.state_shape)
     moments = None
     if streamed:
@@ -204,13 +208,20 @@ class _Run:
         self.moments = Accumulator(x.shape[1:])
         self.stop = np.zeros(1, dtype=np.int64)
         self.faults: list[Fault] = []
-        keys = seeds.key_of(seed), seeds.key_of(seed if noise is None else noise.seed)
-        self.keys = np.array(keys, dtype=np.uint64).ravel()
+        own = seeds.key_of(seed)
+        keys = own + (own if noise is None else seeds.key_of(noise.seed))
+        self.keys = np.array(keys, dtype=np.uint64)
 
-    def start(self, method: Method, threads: int, progress: Progress) -> None:
+    def start(
+        self, method: Method, content: bytes | None, threads: int, progress: Progress
+    ) -> None:
         """Compile, and run all paths or as many as Ctrl-C lets."""
         plan, saves = self.plan, self.saves
-        model = compile_model(self.problem, plan.state_shape, plan.channels, method, self.paths)
+        shape = (plan.state_shape, plan.channels, method, self.paths)
+        model = known(
+            self.problem, "model", (content, *shape),
+            lambda: compile_model(self.problem, *shape, content),
+        )  # fmt: skip
         width = model.layout.width
         brownian = self.noise
         drive = compiled_driver()

@@ -261,3 +261,22 @@ def test_importing_the_package_compiles_nothing():
         "sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_model_compiled_before_starts_without_the_compiler(fresh_cache):
+    """Importing numba takes longer than all else in a short script; SciPy's laws as long again."""
+    code = (
+        "import sys, sdde\n"
+        "jump = sdde.Jump(2.0, lambda t, x, d, mark: -0.1 * d[0] * mark, delays=0.2, mark=1.5)\n"
+        "def drift(t, x, d):\n    return -d[0] if x > 0.0 else 0.5\n"
+        "for function in (lambda t, x, d: -d[0] * x, drift):\n"
+        "    p = sdde.Problem(function, 0.1, delays=0.25, history=1.0, jumps=jump)\n"
+        "    sdde.solve(p, (0.0, 1.0), dt=0.1, rng=1)\n"
+        "    sdde.solve(p, (0.0, 1.0), dt=0.1, rng=1, paths=100, save='final')\n"
+        "print(*(name in sys.modules for name in ('numba', 'sdde.engine.tracing', 'scipy')))"
+    )
+    run = [sys.executable, "-c", code]
+    first = subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
+    again = subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
+    assert first[:2] == ["True", "True"]
+    assert again == ["False", "False", "False"]

@@ -1,5 +1,7 @@
 """Kernels: reading past states, noise rows, and the driver's bookkeeping."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ import sdde
 from sdde.engine import streams
 from sdde.engine.compile import noise_filler
 from sdde.engine.kernels.reading import locate, state_at
-from sdde.engine.kernels.signatures import WATCH
+from sdde.engine.kernels.signatures import WATCH, Packer
 from sdde.solving import solve as solving
 from sdde.solving.execute import cut
 from sdde.solving.saving import plan_saves, steps_between
@@ -102,3 +104,15 @@ def test_dt_is_not_adjusted_to_the_end():
     problem = sdde.Problem(lambda t, x, d: -x, history=1.0)
     solution = sdde.solve(problem, (0.0, 1.0), dt=0.4)
     np.testing.assert_allclose(solution.x[0], [1.0, 0.6, 0.36, (0.36 + 0.216) / 2], rtol=1e-12)
+
+
+def test_packed_arguments_are_of_their_kinds():
+    """Compiled code would read whatever lies there."""
+    pack = Packer({"a": "f2", "n": "i", "share": "f"})
+    matrix = np.arange(6.0).reshape(2, 3)
+    assert pack({"a": matrix, "n": 7, "share": 0.5}) == struct.pack(
+        "=Qqqqd", matrix.ctypes.data, 2, 3, 7, 0.5
+    )
+    for wrong in (matrix.astype(np.float32), matrix.T, matrix[0], np.arange(6).reshape(2, 3)):
+        with pytest.raises(TypeError, match="a is"):
+            pack({"a": wrong, "n": 7, "share": 0.5})

@@ -263,3 +263,23 @@ def test_misuse_is_refused_before_anything_is_compiled(changes, solve_changes, m
     problem = sdde.Problem(**_good(**changes))
     with pytest.raises(sdde.ArgumentError, match=match):
         sdde.solve(problem, **arguments)
+
+
+def test_what_an_earlier_solve_found_counts_only_while_the_functions_are_the_same():
+    """A value that a function refers to may change between two solves of one problem."""
+    state = {"gain": 1.0}
+
+    def drift(t, x, delayed):
+        return -state["gain"] * x
+
+    problem = sdde.Problem(drift, history=1.0)
+
+    def last(t1=1.0):
+        return sdde.solve(problem, (0.0, t1), dt=0.5, save="final").x[0, 0]
+
+    assert [last(), last(), last(2.0), last()] == [0.25, 0.25, 0.0625, 0.25]
+    state["gain"] = 2.0
+    assert last() == 0.0
+    state["gain"] = "none"
+    with pytest.raises(sdde.ArgumentError, match="drift"):
+        last()

@@ -2,7 +2,7 @@
 
 Compiled functions call each other by address, so a model compiled later runs in a driver compiled
 once. From Python a function is entered with one argument, the address of its arguments laid out as
-`signatures.pack` does. Nothing here knows what the functions do.
+`signatures.Packer` does. Nothing here knows what the functions do.
 """
 
 from collections.abc import Mapping

@@ -4,14 +4,16 @@ Reads the tables written by `equation.laws.Law.table`: constants, exponentials, 
 weighted values, and smooth laws as polynomials on cells of probability that halve towards 0 and 1.
 """
 
-import math
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from sdde.engine.kernels.exponential import log_of_normal
+from sdde.engine.kernels.vectorir import bits_of, float_of
 
+_52, _FRACTION = np.uint64(52), np.uint64((1 << 52) - 1)
+_HALF = np.uint64(0x3FE0000000000000)  # the bits of 0.5
 _LEVELS = 53
 _TERMS = 8
 
@@ -38,11 +40,13 @@ def quantile(table: NDArray[np.float64], u: float, first: int = 0) -> float:
                 high = middle
         return table[first + size + low]
     side = 0 if u < 0.5 else 1
-    mantissa, exponent = math.frexp(u if side == 0 else 1.0 - u)
+    bits = bits_of(u if side == 0 else 1.0 - u)  # 2**exponent times a fraction from 1/2 on
+    exponent = int(bits >> _52) - 1022
+    fraction = float_of((bits & _FRACTION) | _HALF)
     if exponent == 0:  # exactly one half
-        mantissa, exponent = 1.0, -1
+        fraction, exponent = 1.0, -1
     level = min(-exponent, _LEVELS) - 1
-    position = (2.0 * mantissa - 1.0) * size
+    position = (2.0 * fraction - 1.0) * size
     cell = min(int(position), size - 1)
     y = 2.0 * (position - cell) - 1.0
     base = first + ((side * _LEVELS + level) * size + cell) * _TERMS

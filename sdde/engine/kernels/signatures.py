@@ -53,30 +53,39 @@ _DTYPES["b"] = np.dtype(np.int8)
 _NUMBERS = {"i": "q", "u": "Q", "f": "d"}
 
 
-def layout_of(kinds: Mapping[str, str]) -> str:
-    """Return the layout of arguments in memory: an array is its address and its shape."""
-    return "=" + "".join(
-        _NUMBERS[kind] if len(kind) == 1 else "Q" + int(kind[1]) * "q" for kind in kinds.values()
-    )
+class Packer:
+    """Lays out arguments for compiled code; an array is its address and its shape.
 
-
-def pack(kinds: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
-    """Return arguments laid out for compiled code; the caller keeps the arrays alive.
-
-    Raises
-    ------
-    TypeError
-        If an array is not of its kind: compiled code would read it as if it were.
+    Parameters
+    ----------
+    kinds : mapping
+        Kinds of the arguments by name, in order.
     """
-    numbers: list[Any] = []
-    for name, kind in kinds.items():
-        value = values[name]
-        if len(kind) == 1:
-            numbers.append(value)
-            continue
-        fits = value.dtype == _DTYPES[kind[0]] and value.ndim == int(kind[1])
-        if not (fits and value.flags.c_contiguous):
-            raise TypeError(f"{name} is {value.dtype} with shape {value.shape}, expected {kind}")
-        numbers.append(value.ctypes.data)
-        numbers += value.shape
-    return struct.pack(layout_of(kinds), *numbers)
+
+    def __init__(self, kinds: Mapping[str, str]) -> None:
+        self.kinds = [
+            (name, _DTYPES[kind[0]] if kind[1:] else None, int(kind[1:] or 0))
+            for name, kind in kinds.items()
+        ]
+        numbers = (_NUMBERS[k] if k in _NUMBERS else "Q" + int(k[1]) * "q" for k in kinds.values())
+        self.layout = struct.Struct("=" + "".join(numbers))
+
+    def __call__(self, values: Mapping[str, Any]) -> bytes:
+        """Return the arguments as bytes; the caller keeps the arrays alive.
+
+        Raises
+        ------
+        TypeError
+            If an array is not of its kind: compiled code would read it as if it were.
+        """
+        numbers: list[Any] = []
+        for name, dtype, dims in self.kinds:
+            value = values[name]
+            if dtype is None:
+                numbers.append(value)
+                continue
+            if value.dtype != dtype or value.ndim != dims or not value.flags.c_contiguous:
+                raise TypeError(f"{name} is {value.dtype} {value.shape}, expected {dtype}[{dims}]")
+            numbers.append(value.ctypes.data)
+            numbers += value.shape
+        return self.layout.pack(*numbers)
