@@ -1,6 +1,7 @@
 """Machines that drift, fail, repeat recorded times and shelve their work: twin and exact facts."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,10 +37,10 @@ METHODS = {
 }
 
 
-def simulate(system, method=None, *, updates, **options):
+def simulate(system, method=None, *, updates, **options: Any):
     return cluster.simulate(
         cluster.Quadratic([1.0, 0.5], noise=0.3), method or cluster.AsyncSGD(), system,
-        learning_rate=0.05, updates=updates, records=updates + 1, **({"rng": 8} | options),
+        learning_rate=0.05, updates=updates, records=updates + 1, **{"rng": 8, **options},
     )  # fmt: skip
 
 
