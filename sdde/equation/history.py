@@ -1,9 +1,9 @@
 """Initial history: the state a delay equation needs before it starts.
 
 A problem with longest delay T reads its state on [t0 - T, t0] before the first step. Users give
-that as a number or vector, a function of time, samples, or an earlier solution; each becomes a
-`History` that answers one question, the state at given times. Nothing here knows about noise or
-stepping.
+that as a number or vector, a function of time (perhaps with another state at the start), samples,
+or an earlier solution; each becomes a `History` that answers one question, the state at given
+times. Nothing here knows about noise or stepping.
 """
 
 import math
@@ -41,10 +41,13 @@ class History:
         ``"constant"``, ``"function"``, ``"samples"`` or ``"solution"``.
     source : object
         What the user gave, as arrays where it held numbers.
+    start : array or None
+        The state at the start, where it differs from what a function says.
     """
 
     kind: Literal["constant", "function", "samples", "solution"]
     source: Any
+    start: Floats | None = None
 
     @property
     def earliest(self) -> float:
@@ -90,6 +93,8 @@ class History:
         if self.kind == "constant":
             return self.at(times[:1])
         states = self.at(np.clip(times, self.earliest, self.latest).astype(np.float64))
+        if self.start is not None:
+            states[:, 0] = self.start
         early = np.flatnonzero(times < self.earliest)
         if len(early) and early[0] > 0:
             first, inside = early[0], states[:, early[0] - 1]
@@ -107,7 +112,25 @@ class History:
             return self.source[1].shape[1:]
         if self.kind == "solution":
             return self.source.x.shape[2:]
-        return self._called(t0).shape
+        shape = self._called(t0).shape
+        if self.start is not None and self.start.shape != shape:
+            raise checks.fail(
+                "history[1]", self.start, f"has shape {self.start.shape}, expected {shape or '()'}",
+                why="It is the state at the start, of the shape that history[0] returns.",
+            )  # fmt: skip
+        return shape
+
+    def jump_at(self, t0: float, dt: float) -> Floats | None:
+        """Return the step from the state just before `t0` to that at `t0`; None if there is none.
+
+        Only functions can have one. A millionth of the states over the last `dt` is none.
+        """
+        if self.kind != "function":
+            return None
+        before, at = self._called(math.nextafter(t0, -math.inf)), self._called(t0)
+        at = at if self.start is None else self.start
+        size = max(np.abs(state).max() for state in (at, before, self._called(t0 - dt)))
+        return at - before if np.any(np.abs(at - before) > 1e-6 * size) else None
 
     def _called(self, t: float) -> Floats:
         try:
@@ -134,6 +157,15 @@ def as_history(value: Any) -> History:
         return History("solution", value)
     if callable(value):
         return History("function", value)
+    if isinstance(value, tuple) and len(value) == 2 and callable(value[0]):
+        start = _state("history[1]", value[1])
+        if start is None:
+            raise checks.fail(
+                "history[1]", value[1], "is not a state",
+                why="history = (function, x0) gives the past and the state at the start.",
+                remedy="For example history = (lambda t: 0.0, 1.0).",
+            )  # fmt: skip
+        return History("function", value[0], start)
     if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) == 1:
         return History("samples", _samples(*value))
     state = _state("history", value)

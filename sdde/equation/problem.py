@@ -56,10 +56,10 @@ class Problem:
         `RandomDelay` or `DistributedDelay`. A delay off the grid is read by linear interpolation;
         one shorter than ``dt`` reads between the present and the previous state; a delay of zero
         reads the present state.
-    history : float, vector, callable, (t, x) or Solution
+    history : float, vector, callable, (callable, x0), (t, x) or Solution
         The state up to the start: a number makes the equation scalar, a vector makes it a system; a
-        function of time; samples, joined by straight lines; or an earlier solution, whose paths are
-        continued.
+        function of time, with the state at the start beside it if that is another one; samples,
+        joined by straight lines; or an earlier solution, whose paths are continued.
     args : tuple, optional
         Further arguments of the functions: numbers or arrays of numbers. New values never
         recompile.
@@ -163,7 +163,7 @@ class Problem:
             each component. An expression without symbols is additive noise.
         state : sympy function of time or sequence of them
             ``x(t)``, or ``[x(t), y(t)]`` for a system.
-        history : float, vector, callable, (t, x) or Solution
+        history : float, vector, callable, (callable, x0), (t, x) or Solution
             The state up to the start.
         parameters : mapping, optional
             A value for each other symbol, or its name. Delays become `delays`, in the order of

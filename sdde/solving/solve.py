@@ -26,6 +26,7 @@ from sdde.solving.moments import Accumulator, Moments, cut_groups
 from sdde.solving.plan import Plan, plan
 from sdde.solving.saving import SavedTimes, plan_saves
 from sdde.solving.solution import LIMIT, Solution
+from sdde.solving.starting import warn_of_lost_order
 
 Floats = NDArray[np.float64]
 _STATUS = {
@@ -102,6 +103,7 @@ def solve(
     -----
     sdde.SolutionWarning
         If paths diverged, or Ctrl-C stopped the run; the solution says which paths ended and when.
+        Also if the history jumps at the start and the method loses order by it.
 
     Notes
     -----
@@ -154,6 +156,7 @@ def solve(
     seen = None if callable(problem.past.source) else content
     layout = known(problem, "plan", (seen, t0, t1, step), lambda: plan(problem, t0, t1, step))
     scheme.check(problem, layout.state_shape)
+    warn_of_lost_order(problem, scheme, t0, step)
     if noise is not None:
         noise.require_room(count, layout.n_steps * fine, layout.channels)
     seed = seeds.seed_of(rng) if noise is None or rng is not None else noise.seed
