@@ -97,11 +97,12 @@ class Twin:
     """
 
     def __init__(
-        self, drift, diffusion, delays, history, t0, dt, seed, path, *, args=(), arrivals=()
-    ):
+        self, drift, diffusion, delays, history, t0, dt, seed, path, *, args=(), arrivals=(),
+        heun=False,
+    ):  # fmt: skip
         self.drift, self.diffusion, self.delays, self.history = drift, diffusion, delays, history
         self.t0, self.dt, self.seed, self.path, self.args = t0, dt, seed, path, args
-        self.arrivals = arrivals
+        self.arrivals, self.heun = arrivals, heun
         self.key = streams.key_of(seed)
         self.states = [list(history(t0))]
 
@@ -144,6 +145,25 @@ class Twin:
                 total = [a + weight * b for a, b in zip(total, self.grid(n - m), strict=True)]
             return total
         return delay.values[-1]
+
+    def at_end(self, n, j):
+        """The state at delay j at the end of step n, whose prediction is the last state."""
+        delay = self.delays[j]
+        if isinstance(delay, Chain):
+            return delay.led(self.dt, self.states[n], self.states[n + 1])[-1]
+        if isinstance(delay, Drawn):  # the step's own draw
+            lag = delay.law(self.uniform(n, j, streams.STEP_DELAYS))
+            whole = math.floor(lag / self.dt)
+            newer, older = self.grid(n + 1 - whole), self.grid(n - whole)
+            share = lag / self.dt - whole
+            return [a + share * (b - a) for a, b in zip(newer, older, strict=True)]
+        if isinstance(delay, Sum):
+            total = [0.0] * len(self.states[n])
+            for m, weight in enumerate(delay.weights[1:]):
+                total = [a + weight * b for a, b in zip(total, self.grid(n - m), strict=True)]
+            now = self.states[n + 1]
+            return [a + delay.weights[0] * b for a, b in zip(total, now, strict=True)]
+        return self.at_step(n + 1, j)
 
     def before(self, r, n):
         """The state at time r before grid time n."""
@@ -230,7 +250,14 @@ class Twin:
             new = [x[i] + f[i] * dt for i in range(dim)]
             if self.diffusion is not None:
                 g = self.diffusion(t, x, late, *self.args)
-                new = [x[i] + (f[i] * dt + g[i] * math.sqrt(dt) * z[n, i]) for i in range(dim)]
+                w = [g[i] * math.sqrt(dt) * z[n, i] for i in range(dim)]
+                new = [x[i] + (f[i] * dt + w[i]) for i in range(dim)]
+                if self.heun:
+                    self.states.append(new)
+                    late = [self.at_end(n, j) for j in range(len(self.delays))]
+                    later = self.drift(end, new, late, *self.args)
+                    self.states.pop()
+                    new = [x[i] + (0.5 * (f[i] + later[i]) * dt + w[i]) for i in range(dim)]
             new = self.leaped(t, n, x, new, counts)
             total = [0.0] * dim
             while upcoming and min(upcoming) <= end:

@@ -106,8 +106,36 @@ def test_a_system_with_delays_of_all_kinds_equals_its_plain_python_twin(paths):
     np.testing.assert_array_equal(solution.x[-1], twin.run(50))
 
 
+@pytest.mark.parametrize("paths", [1, 9])
+def test_heun_reads_every_kind_of_delay_at_the_end_of_the_step(paths):
+    """Delays shorter than the step read the prediction, draws are those of the step's start."""
+    delays = (
+        sdde.StateDelay(_far, longest=0.4), sdde.RandomDelay(LAW), WINDOW,
+        sdde.TimeDelay(lambda t: 0.3 * t, longest=0.31), sdde.DistributedDelay(GAMMA), 0.05,
+    )  # fmt: skip
+
+    def drift(t, x, d):
+        return (
+            -d[0][1] + d[2][0] - d[4][1] * x[0] + 0.1 * d[5][1],
+            d[1][0] - d[3][1] + d[4][0] + 0.1 * t,
+        )
+
+    problem = sdde.Problem(drift, (0.2, 0.1), delays=delays, history=[1.0, 0.5])
+    solution = sdde.solve(problem, (0.0, 1.0), dt=0.04, paths=paths, rng=4, method="heun")
+    twin = slow.Twin(
+        drift, lambda t, x, d: (0.2, 0.1),
+        (
+            slow.State(_far), slow.Drawn(drawn(LAW)), slow.Sum(WINDOW.weights(0.04)),
+            slow.Time(lambda t: 0.3 * t), slow.Chain(3, 10.0, [[1.0, 0.5]] * 3), slow.Fixed(0.05),
+        ),
+        lambda t: [1.0, 0.5], 0.0, 0.04, 4, paths - 1, heun=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(solution.x[-1], twin.run(25), rtol=1e-12)
+
+
 @pytest.mark.parametrize("dim", [3, 20])
-def test_a_large_system_reads_its_delays_like_a_small_one(dim):
+@pytest.mark.parametrize("method", ["euler-maruyama", "heun"])
+def test_a_large_system_reads_its_delays_like_a_small_one(dim, method):
     """Independent copies of a scalar equation, in lanes of arrays or written out, are the same."""
     delays = (
         sdde.StateDelay(lambda t, x: 0.1 + 0.2 / (1.0 + x[0] * x[0]), longest=0.4),
@@ -123,8 +151,8 @@ def test_a_large_system_reads_its_delays_like_a_small_one(dim):
 
     problem = sdde.Problem(drift, delays=delays, history=np.ones(dim))
     small = sdde.Problem(drift, delays=delays, history=np.ones(1))
-    x = sdde.solve(problem, (0.0, 1.0), dt=0.02, paths=20, rng=4).x
-    one = sdde.solve(small, (0.0, 1.0), dt=0.02, paths=20, rng=4).x
+    x = sdde.solve(problem, (0.0, 1.0), dt=0.02, paths=20, rng=4, method=method).x
+    one = sdde.solve(small, (0.0, 1.0), dt=0.02, paths=20, rng=4, method=method).x
     np.testing.assert_allclose(x, np.broadcast_to(one, x.shape), rtol=1e-12)
 
 
