@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sdde.solving.orders import Convergence, MeasuredOrder, convergence
     from sdde.solving.solution import Solution
     from sdde.solving.solve import solve
+    from sdde.solving.watching import Functional, Hit
     from sdde.symbolic.to_expressions import Equations
     from sdde.theory import compare
 
@@ -30,6 +31,8 @@ _HOMES = {
     "cache_info": "sdde.engine.storage",
     "clear_cache": "sdde.engine.storage",
     "DistributedDelay": "sdde.equation.delays",
+    "Functional": "sdde.solving.watching",
+    "Hit": "sdde.solving.watching",
     "Jump": "sdde.equation.jumps",
     "RandomDelay": "sdde.equation.delays",
     "StateDelay": "sdde.equation.delays",
@@ -51,8 +54,8 @@ _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
     "Problem", "Equations", "TimeDelay", "StateDelay", "RandomDelay", "DistributedDelay", "Jump",
-    "solve", "Solution", "Moments", "Brownian", "convergence", "Convergence", "MeasuredOrder",
-    "multilevel", "Multilevel", "Level",
+    "solve", "Solution", "Moments", "Functional", "Hit", "Brownian", "convergence",
+    "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",
 ]  # fmt: skip

@@ -47,7 +47,7 @@ def plot_solution(solution: "Solution", ax: "Axes | None" = None) -> "Axes":
     for i in range(states.shape[2]):
         label, color = f"x[{i}]" if solution.state_shape else "x", f"C{i % 10}"
         if solution.moments is not None:
-            mean, spread = (m.reshape(len(solution.t), -1)[:, i] for m in solution.moments)
+            mean, spread = (m.reshape(len(solution.t), -1)[:, i] for m in (solution.mean(), solution.var()))
             spread = 2.0 * np.sqrt(spread)
             axes.plot(solution.t, mean, color=color, label=f"mean of {label}, +- 2 deviations")
             axes.fill_between(

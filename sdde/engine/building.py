@@ -119,7 +119,13 @@ def _imports(library: Any) -> list[str]:
 
 
 def _build_as(layout: Layout, functions: Functions, forms: Forms, key: str | None) -> Code:
-    source = chunk_source(layout, forms)
+    return build_text(chunk_source(layout, forms), layout, functions, forms, key)
+
+
+def build_text(
+    source: str, layout: Layout, functions: Functions, forms: Forms, key: str | None
+) -> Code:
+    """Compile the text of a function like a chunk, which calls what was not read."""
     called = {name: functions[name] for name, read in forms.expressions.items() if read is None}
     if key is None:
         try:

@@ -6,7 +6,7 @@ computed.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,8 @@ class SavedTimes:
         The share of a step by which the times of a span lie beyond their grid indices.
     listed : array or None
         The times as the user listed them.
+    rule : str, int or None
+        ``"all"``, ``"final"`` or every how many steps; None if the user listed times.
     """
 
     t0: float
@@ -59,11 +61,12 @@ class SavedTimes:
     spans: NDArray[np.int64]
     shares: Floats
     listed: Floats | None = None
+    rule: str | int | None = None
 
     @classmethod
-    def of(cls, t: Floats, t0: float, t1: float, dt: float) -> "SavedTimes":
+    def of(cls, t: Floats, t0: float, t1: float, dt: float, rule: str | int | None) -> "SavedTimes":
         """Return times that are known, their places on the grid left out."""
-        return cls(t0, t1, dt, np.empty((0, 3), dtype=np.int64), np.empty(0), t)
+        return cls(t0, t1, dt, np.empty((0, 3), dtype=np.int64), np.empty(0), t, rule)
 
     def __len__(self) -> int:
         return int(self.spans[:, 2].sum()) if self.listed is None else len(self.listed)
@@ -79,6 +82,16 @@ class SavedTimes:
         times[-1] = self.t1
         return times
 
+    def place_after(self, n: int) -> tuple[int, int, int]:
+        """Return the first place (span, index in it, column) that needs steps beyond index `n`."""
+        column = 0
+        for span, (step, every, count) in enumerate(self.spans.tolist()):
+            known = max(0, min(count, (n - step - int(self.shares[span] > 0.0)) // every + 1))
+            column += known
+            if known < count:
+                return span, known, column
+        return len(self.spans), 0, column
+
 
 def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavedTimes:
     """Turn the argument `save` of `solve` into times on [t0, t1]."""
@@ -90,9 +103,12 @@ def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavedTimes:
         )  # fmt: skip
     if isinstance(save, str):
         checks.choice("save", save, ("all", "final"))
-        return _grid(t0, t1, dt, 1) if save == "all" else _listed(np.array([t1]), t0, t1, dt)
+        if save == "all":
+            return _grid(t0, t1, dt, 1, save)
+        return replace(_listed(np.array([t1]), t0, t1, dt), rule=save)
     if isinstance(save, int | np.integer) and not isinstance(save, bool):
-        return _grid(t0, t1, dt, checks.integer("save", save, lowest=1))
+        every = checks.integer("save", save, lowest=1)
+        return _grid(t0, t1, dt, every, every)
     try:
         times = checks.vector("save", save)
     except ArgumentError:
@@ -110,14 +126,34 @@ def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavedTimes:
     return _listed(times, t0, t1, dt)
 
 
-def _grid(t0: float, t1: float, dt: float, every: int) -> SavedTimes:
+def continue_saves(saves: SavedTimes, t1: float, save: Any) -> SavedTimes:
+    """Return what a longer run keeps: by the same rule, or the listed times and some later ones."""
+    t0, before, dt = saves.t0, saves.t1, saves.dt
+    if saves.rule is not None:
+        if save is not None:
+            raise checks.fail(
+                "save", save, f"adds to the rule save = {saves.rule!r}",
+                why="A longer run keeps what one run to its end would have kept.",
+                remedy="Leave save out; only listed times can be continued by others.",
+            )  # fmt: skip
+        return plan_saves(saves.rule, t0, t1, dt)
+    later = np.array([t1]) if save is None else checks.vector("save", save)
+    if later[0] <= before:
+        raise checks.fail(
+            "save", save, f"begins before the end at t = {before:g}",
+            remedy=f"Give times after {before:g}, up to {t1:g}.",
+        )  # fmt: skip
+    return plan_saves(np.concatenate([saves.t, later]), t0, t1, dt)
+
+
+def _grid(t0: float, t1: float, dt: float, every: int, rule: str | int) -> SavedTimes:
     """Every n-th grid time from t0, and t1."""
     last, beyond = steps_between(t0, t1, dt)
     spans, shares = [(0, every, last // every + 1)], [0.0]
     if beyond > 0.0 or last % every > 0:
         spans.append((last, 1, 1))
         shares.append(beyond)
-    return SavedTimes(t0, t1, dt, np.array(spans, dtype=np.int64), np.array(shares))
+    return SavedTimes(t0, t1, dt, np.array(spans, dtype=np.int64), np.array(shares), rule=rule)
 
 
 def _listed(times: Floats, t0: float, t1: float, dt: float) -> SavedTimes:

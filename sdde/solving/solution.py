@@ -6,8 +6,9 @@ the time step, so that it can be made again. Nothing here steps or compiles.
 """
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,11 +17,16 @@ from sdde import checks
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError
 from sdde.solving.brownian import Brownian
+from sdde.solving.checkpoint import Checkpoint
+from sdde.solving.execute import Progress
+from sdde.solving.moments import Statistics, streamed_quantile
 from sdde.solving.saving import SavedTimes
+from sdde.solving.watching import Functional, Hit, Watched, watch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas
     import xarray
     from matplotlib.axes import Axes
 
@@ -41,12 +47,19 @@ class Solution:
     times : SavedTimes
         The same as places on the grid.
     x : array, shape ``(paths, times, *state_shape)``
-        The states; nan where a path had diverged or was not computed.
+        The states; nan where a path had diverged or was not computed. A path that was stopped by
+        `sdde.Hit` stays where it was.
     status : array of str, shape (paths,)
-        ``"done"``, ``"diverged"`` or ``"interrupted"``.
+        ``"done"``, ``"hit"``, ``"diverged"`` or ``"interrupted"``.
     end_time : array, shape (paths,)
-        When each path ended: the end of `t_span`, or the grid time at which it diverged or was
-        stopped.
+        When each path ended: the end of `t_span`, its hit, or the grid time at which it diverged or
+        was interrupted.
+    hit_time : array, shape (paths,)
+        When each path was stopped by `sdde.Hit`, nan where it was not; empty if nothing could stop
+        it.
+    functionals : dict of str to array
+        For each name that was passed to `sdde.solve`, an array of shape (paths,) or (paths,
+        length).
     problem : Problem or None
         The equation; None in a solution loaded from a file.
     t_span : (float, float)
@@ -57,10 +70,15 @@ class Solution:
         The time-stepping scheme.
     seed : int
         Repeats the paths when passed to `sdde.solve` as `rng`.
-    moments : (array, array) or None
-        Mean and variance over paths if `sdde.Moments` were kept; then `x` holds no paths.
+    moments : Statistics or None
+        Statistics over paths if `sdde.Moments` were kept; then `x` holds no paths.
     noise : Brownian or None
         The Brownian paths that were passed to `sdde.solve`, if any.
+    watched : Watched
+        The functions that were watched: `until` and `functionals` of `sdde.solve`.
+    checkpoint : Checkpoint or None
+        What `extend` begins with; None where it would be larger than 32 MB and than the states
+        saved, and `extend` computes the paths from their start again.
 
     Examples
     --------
@@ -82,8 +100,12 @@ class Solution:
     dt: float
     method: str
     seed: int
-    moments: tuple[Floats, Floats] | None = None
+    moments: Statistics | None = None
     noise: Brownian | None = None
+    hit_time: Floats = field(default_factory=lambda: np.empty(0))
+    functionals: dict[str, Floats] = field(default_factory=dict)
+    watched: Watched = field(default_factory=Watched)
+    checkpoint: Checkpoint | None = None
 
     @property
     def t(self) -> Floats:
@@ -108,6 +130,13 @@ class Solution:
             who = "The path" if self.paths == 1 else f"All {self.paths} paths"
             return f"{who} reached t = {self.t_span[1]:g}."
         parts = []
+        if counts["hit"]:
+            parts.append(
+                f"{counts['hit']} of {self.paths} paths hit (at t = {np.nanmin(self.hit_time):.6g}"
+                f" to {np.nanmax(self.hit_time):.6g})."
+            )
+            if counts["hit"] + counts["done"] == self.paths:
+                return parts[0]
         if counts["diverged"]:
             index = np.flatnonzero(self.status == "diverged")
             first = index[np.argmin(self.end_time[index])]
@@ -125,11 +154,11 @@ class Solution:
 
     def mean(self) -> Floats:
         """Return the mean over paths, ``(times, *state_shape)``; nan where a path diverged."""
-        return self.x.mean(axis=0) if self.moments is None else self.moments[0]
+        return self.x.mean(axis=0) if self.moments is None else self.moments.mean
 
     def var(self) -> Floats:
         """Return the variance over paths (over their number), ``(times, *state_shape)``."""
-        return self.x.var(axis=0) if self.moments is None else self.moments[1]
+        return self.x.var(axis=0) if self.moments is None else self.moments.var
 
     def quantile(self, q: ArrayLike) -> Floats:
         """Return quantiles over paths.
@@ -146,7 +175,78 @@ class Solution:
         share = checks.array("q", q)
         if np.any((share < 0.0) | (share > 1.0)):
             raise checks.fail("q", q, "is not between 0 and 1", remedy="For example q = 0.5.")
+        if self.moments is not None and len(self.moments.request.quantiles):
+            return streamed_quantile(self.moments, share)
         return np.asarray(np.quantile(self._stored("quantile"), share, axis=0))
+
+    def covariance(self) -> Floats:
+        """Return the covariances between components over paths, at each time.
+
+        Returns
+        -------
+        array, shape (times, *state_shape, *state_shape)
+            For a scalar equation the variance. nan where a path diverged.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If moments were kept without covariances.
+        """
+        if not self.state_shape:
+            return self.var()
+        if self.moments is not None and self.moments.covariance is not None:
+            return self.moments.covariance
+        x = self._stored("covariance")
+        off = x - x.mean(axis=0)
+        return np.einsum("pti,ptj->tij", off, off) / len(x)
+
+    def autocovariance(self, lag: float) -> Floats:
+        r"""Return the covariance over paths between each component and itself a lag later.
+
+        Parameters
+        ----------
+        lag : float
+            The lag >= 0, in the unit of `t_span`.
+
+        Returns
+        -------
+        array, shape (times, *state_shape)
+            :math:`\operatorname{Cov}(x_i(t), x_i(t+\mathrm{lag}))` for each saved time *t*; nan
+            where *t* + lag is after the last saved time.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If `lag` is negative, or moments were kept without it.
+
+        Examples
+        --------
+        >>> import sdde
+        >>> problem = sdde.models.delayed_ornstein_uhlenbeck(rate=1.0, delay=0.5, noise=1.0)
+        >>> solution = sdde.solve(problem, (0.0, 5.0), dt=0.1, paths=50, rng=1)
+        >>> solution.autocovariance(1.0).shape
+        (51,)
+        """
+        shift = checks.nonnegative("lag", lag, example=1.0)
+        if shift == 0.0:
+            return self.var()
+        if self.moments is not None and len(self.moments.request.lags):
+            kept = np.flatnonzero(np.abs(self.moments.request.lags - shift) <= 1e-12 * shift)
+            if len(kept):
+                return self.moments.autocovariance[int(kept[0])]
+            raise ArgumentError(
+                f"lag = {lag} was not kept: moments were streamed with lags ="
+                f" {self.moments.request.lags.tolist()}.\n"
+                "  Solve again with save=sdde.Moments(times, lags=[...])."
+            )
+        x = self._stored("autocovariance")
+        result = np.full(x.shape[1:], np.nan)
+        slack = 1e-9 * max(1.0, abs(self.t[-1]))
+        inside = self.t + shift <= self.t[-1] + slack
+        later = self(np.minimum(self.t[inside] + shift, self.t[-1]))
+        off = x[:, inside] - x[:, inside].mean(axis=0)
+        result[inside] = (off * (later - later.mean(axis=0))).mean(axis=0)
+        return result
 
     def path(self, i: int) -> Floats:
         """Return path `i`, shape ``(times, *state_shape)``; negative numbers count from the end."""
@@ -213,6 +313,52 @@ class Solution:
         start, end = self.x[:, below], self.x[:, above]
         return np.where(share > 0.0, start + share * (end - start), start)
 
+    def extend(
+        self, t1: float, *, save: Any = None, threads: int | None = None, progress: Progress = False
+    ) -> "Solution":
+        """Continue each path to a later end.
+
+        The result is the one that `sdde.solve` gives for the longer span, bit for bit: noise is
+        addressed by step. The times saved follow the same rule; where they were listed, `save`
+        lists later ones. Paths that were stopped or diverged stay so.
+
+        Parameters
+        ----------
+        t1 : float
+            The new end, later than that of `t_span`.
+        save : array of float, optional
+            Times after the old end to keep, if times were listed; by default the new end.
+        threads, progress
+            As in `sdde.solve`.
+
+        Returns
+        -------
+        Solution
+            Of the whole span.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If the problem is not known (a solution from a file), or an argument cannot be used.
+
+        Notes
+        -----
+        It begins at the `checkpoint`, or, if there is none, at the start of the span.
+
+        Examples
+        --------
+        >>> import numpy as np, sdde
+        >>> problem = sdde.Problem(lambda t, x, delayed: -delayed[0], 0.5, delays=1.0, history=1.0)
+        >>> first = sdde.solve(problem, (0.0, 3.0), dt=0.1, paths=4, rng=1)
+        >>> longer = first.extend(5.0)
+        >>> once = sdde.solve(problem, (0.0, 5.0), dt=0.1, paths=4, rng=1)
+        >>> np.array_equal(longer.x, once.x)
+        True
+        """
+        from sdde.solving.solve import extend
+
+        return extend(self, t1, save, threads, progress)
+
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw some paths, their mean and a 90 % band for each component.
 
@@ -235,43 +381,44 @@ class Solution:
         Returns
         -------
         xarray.Dataset
-            ``x`` over ``path``, ``time`` and, for a system, ``component``; ``status`` and
-            ``end_time`` over ``path``; how it was made as attributes.
+            ``x`` over ``path``, ``time`` and, for a system, ``component``; or the statistics that
+            were streamed; ``status``, ``end_time``, ``hit_time`` and functionals (with
+            ``functional_`` before their names) over ``path``; how it was made as attributes.
         """
-        try:
-            import xarray
-        except ImportError:
-            raise ArgumentError(
-                "solution.to_xarray() needs the package xarray, which is not installed.\n"
-                "  Run: python -m pip install xarray."
-            ) from None
-        dims = ("path", "time", "component")[: self.x.ndim]
-        if self.moments is None:
-            states = {"x": (dims, self.x)}
-        else:
-            states = {"mean": (dims[1:], self.moments[0]), "var": (dims[1:], self.moments[1])}
-        coords = {"path": np.arange(self.paths), "time": self.t}
-        if self.state_shape:
-            coords["component"] = np.arange(self.state_shape[0])
-        return xarray.Dataset(
-            states | {"status": ("path", self.status), "end_time": ("path", self.end_time)},
-            coords=coords,
-            attrs={
-                "t0": self.t_span[0],
-                "t1": self.t_span[1],
-                "dt": self.dt,
-                "method": self.method,
-                "seed": str(self.seed),
-            },
-        )
+        from sdde.solving.labels import to_xarray
+
+        return to_xarray(self)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Return the states, or the statistics, as a table (needs the package pandas).
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each path and time, with the columns ``path``, ``t`` and ``x``, or ``x[0]``,
+            ``x[1]``, ... for a system. Of moments one row for each time.
+
+        Examples
+        --------
+        >>> import sdde
+        >>> problem = sdde.Problem(lambda t, x, delayed: -delayed[0], delays=1.0, history=1.0)
+        >>> sdde.solve(problem, (0.0, 2.0), dt=0.1, save=10).to_dataframe()
+           path    t    x
+        0     0  0.0  1.0
+        1     0  1.0  0.0
+        2     0  2.0 -0.45
+        """
+        from sdde.solving.labels import to_dataframe
+
+        return to_dataframe(self)
 
     def save(self, path: "str | Path") -> None:
-        """Write the paths and how they were made to a file; functions are not kept.
+        """Write the results and how they were made to a file; functions are not kept.
 
         Parameters
         ----------
         path : str or Path
-            Ending in ``.npz`` (read it with `load`) or ``.nc`` (netCDF, needs xarray and netCDF4).
+            Ending in ``.npz``, or in ``.nc`` (netCDF, needs xarray and netCDF4).
 
         Raises
         ------
@@ -283,25 +430,39 @@ class Solution:
         save(self, path)
 
     @classmethod
-    def load(cls, path: "str | Path") -> "Solution":
-        """Read a solution from an ``.npz`` file; its `problem` is None.
+    def load(
+        cls, path: "str | Path", *, problem: Problem | None = None, until: Hit | None = None,
+        functionals: Mapping[str, Functional] | None = None,
+    ) -> "Solution":  # fmt: skip
+        """Read a solution from a file.
 
         Parameters
         ----------
         path : str or Path
             A file written by `save`. It holds data only: nothing in it is executed.
+        problem : Problem, optional
+            The equation of which it is a solution, for evaluation before the start and `extend`.
+        until, functionals : optional
+            What was passed to `sdde.solve`, needed by `extend` if anything was.
 
         Raises
         ------
         sdde.ArgumentError
-            If the file is missing or is not one of these.
+            If the file is missing or is not one of these, or `problem` has another state.
         """
         from sdde.solving.files import load
 
         fields = load(path)
         t0, t1 = fields["t_span"]
-        times = SavedTimes.of(fields.pop("t"), t0, t1, fields["dt"])
-        return cls(problem=None, times=times, **fields)
+        times = SavedTimes.of(fields.pop("t"), t0, t1, fields["dt"], fields.pop("rule"))
+        if problem is not None:
+            fields["watched"] = watch(problem, t0, until, functionals)
+            expected, given = fields["x"].shape[2:], problem.past.state_shape(t0)
+            if expected != given:
+                raise checks.fail(
+                    "problem", problem, f"has a state of shape {given}, the solution {expected}"
+                )
+        return cls(problem=problem, times=times, **fields)
 
     def __repr__(self) -> str:
         counts = Counter(self.status.tolist())
@@ -312,8 +473,9 @@ class Solution:
             f"Solution: {self.paths} path{'s' * (self.paths != 1)} of {kind} equation",
             f"  t       {len(self.times)} times from {first:g} to {last:g}, dt = {self.dt:g}",
             f"  x       shape {self.x.shape}, {self.x.nbytes / 1e6:.3g} MB"
-            + (", mean and variance streamed" if self.moments is not None else ""),
+            + (", statistics streamed" if self.moments is not None else ""),
             f"  status  {states}",
+            *([f"  each    {', '.join(self.functionals)}"] if self.functionals else []),
             f"  method  {self.method}, seed {self.seed}",
         )
         return "\n".join(lines)

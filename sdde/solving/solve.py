@@ -6,6 +6,8 @@ depend on the seed and on its index alone.
 
 import math
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,27 +16,39 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.engine import seeds
 from sdde.engine.compile import compile_model, compiled_driver, compiled_noise, content_of
-from sdde.engine.kernels.signatures import DIVERGED, DONE, INTERRUPTED
+from sdde.engine.kernels.signatures import DIVERGED, DONE, HIT, INTERRUPTED
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.bounds import Fault, fault_error
 from sdde.solving.brownian import NOTHING, Brownian
+from sdde.solving.checkpoint import Checkpoint
 from sdde.solving.execute import Progress, available_threads, cut, run_jobs
 from sdde.solving.known import known
-from sdde.solving.moments import Accumulator, Moments, cut_groups
+from sdde.solving.moments import (
+    Accumulator,
+    Columns,
+    Moments,
+    Statistics,
+    continue_request,
+    cut_groups,
+    plan_columns,
+)
 from sdde.solving.plan import Plan, plan
-from sdde.solving.saving import SavedTimes, plan_saves
+from sdde.solving.saving import SavedTimes, continue_saves, plan_saves, steps_between
 from sdde.solving.solution import LIMIT, Solution
 from sdde.solving.starting import warn_of_lost_order
+from sdde.solving.watching import Functional, Hit, Watched, watch
 
 Floats = NDArray[np.float64]
 _STATUS = {
     DONE: "done",
     DIVERGED: "diverged",
     INTERRUPTED: "interrupted",
+    HIT: "hit",
 }
 _NOT_BEGUN = -1
+_NO_KINDS = np.empty(0, dtype=np.int64)
 _GROUP = 32  # steps of noise made at a time
 _LONG_GROUP = 512  # the same for a single path
 
@@ -48,6 +62,8 @@ def solve(
     rng: Any = None,
     method: str = "euler-maruyama",
     save: Any = "all",
+    until: Hit | None = None,
+    functionals: Mapping[str, Functional] | None = None,
     noise: Brownian | None = None,
     threads: int | None = None,
     progress: Progress = False,
@@ -75,6 +91,10 @@ def solve(
     save : "all", "final", int, array of float, or Moments, optional
         Which times to keep: all grid times, the end, every n-th grid time and the end, or the times
         listed. Times between grid times are read by linear interpolation.
+    until : Hit, optional
+        Stops a path where a function changes sign; it stays there from then on.
+    functionals : dict of str to Functional, optional
+        Integrals, extremes and last values of functions along each path, by name.
     noise : Brownian, optional
         Brownian paths that are the same at any `dt`; `rng` then serves the jumps alone, and may be
         left out.
@@ -149,32 +169,86 @@ def solve(
             remedy=f"For example noise = sdde.Brownian(1, finest={step!r}).",
         )  # fmt: skip
     fine = 1 if noise is None else noise.fine_steps(step)
-    streamed = isinstance(save, Moments)
-    saves = plan_saves(save.times if isinstance(save, Moments) else save, t0, t1, step)
+    request = save if isinstance(save, Moments) else None
+    saves = plan_saves(save if request is None else request.times, t0, t1, step)
     content = content_of(problem)
     # A history that is a function may refer to what has changed.
     seen = None if callable(problem.past.source) else content
     layout = known(problem, "plan", (seen, t0, t1, step), lambda: plan(problem, t0, t1, step))
     scheme.check(problem, layout.state_shape)
     warn_of_lost_order(problem, scheme, t0, step)
+    columns = None if request is None else plan_columns(request, saves)
+    watched = watch(problem, t0, until, functionals)
     if noise is not None:
         noise.require_room(count, layout.n_steps * fine, layout.channels)
     seed = seeds.seed_of(rng) if noise is None or rng is not None else noise.seed
-    x = _allocate(0 if streamed else count, len(saves), math.prod(layout.state_shape))
-    run = _Run(problem, layout, saves, (t0, t1, step), seed, count, x, noise, fine)
-    run.start(scheme, content, most, progress)
-    shape = (len(saves), *layout.state_shape)
-    moments = None
-    if streamed:
-        mean, variance = run.moments.moments()
-        moments = mean.reshape(shape), variance.reshape(shape)
-    solution = Solution(
-        problem=problem, times=saves, x=x.reshape(len(x), *shape), status=run.status(),
-        end_time=run.ended, t_span=(t0, t1), dt=step, method=scheme.name, seed=seed,
-        moments=moments, noise=noise,
+    run = _Run(
+        problem, layout, saves, (t0, t1, step), scheme, seed, count, noise, fine, watched,
+        request, columns,
     )  # fmt: skip
-    if not np.all(run.codes == DONE):
-        warnings.warn(solution.message, SolutionWarning, stacklevel=2)
+    run.start(content, most, progress)
+    return _finished(run)
+
+
+def extend(
+    solution: Solution, t1: float, save: Any, threads: int | None, progress: Progress
+) -> Solution:
+    """Continue each path of a solution to a later end; see `Solution.extend`."""
+    problem, (t0, before), step = solution.problem, solution.t_span, solution.dt
+    if problem is None:
+        raise ArgumentError(
+            "solution.extend needs the problem, and files keep no functions.\n"
+            "  Load it with the problem: sdde.Solution.load(path, problem=problem)."
+        )
+    watched = solution.watched
+    if bool(len(solution.hit_time)) != bool(watched.hits) or (
+        list(solution.functionals) != list(watched.functionals)
+    ):
+        raise ArgumentError(
+            "solution.extend needs the functions that were watched, and files keep none.\n"
+            "  Load it with them: sdde.Solution.load(path, problem=..., until=...,"
+            " functionals=...)."
+        )
+    end = checks.number("t1", t1, example=before + 1.0)
+    if not end > before:
+        raise checks.fail(
+            "t1", t1, f"is not after the end at t = {before:g}", remedy=f"t1 = {before + 1.0:g}."
+        )
+    most = available_threads() if threads is None else checks.integer("threads", threads, lowest=1)
+    if not callable(progress):
+        checks.flag("progress", progress)
+    saves = continue_saves(solution.times, end, save)
+    request = columns = None
+    if solution.moments is not None:
+        request = continue_request(solution.moments.request, saves)
+        columns = plan_columns(request, saves)
+    layout = plan(problem, t0, end, step)
+    noise, count = solution.noise, solution.paths
+    fine = 1 if noise is None else noise.fine_steps(step)
+    if noise is not None:
+        noise.require_room(count, layout.n_steps * fine, layout.channels)
+    run = _Run(
+        problem, layout, saves, (t0, end, step), method_named(solution.method), solution.seed,
+        count, noise, fine, watched, request, columns, solution,
+    )  # fmt: skip
+    content = content_of(problem)
+    run.start(content, most, progress)
+    return _finished(run)
+
+
+def _finished(run: "_Run") -> Solution:
+    """Return the solution of a run that has ended, and warn of paths that have not."""
+    t0, t1, dt = run.times
+    shape = (len(run.saves), *run.plan.state_shape)
+    solution = Solution(
+        problem=run.problem, times=run.saves, x=run.x.reshape(len(run.x), *shape),
+        status=run.status(), end_time=run.ended, t_span=(t0, t1), dt=dt, method=run.method.name,
+        seed=run.seed, moments=run.statistics(), noise=run.noise, watched=run.watched,
+        hit_time=run.hit_times, functionals=run.watched.by_name(run.results),
+        checkpoint=run.checkpoint if run.checkpoint.is_kept and run.stop[0] == 0 else None,
+    )  # fmt: skip
+    if not np.all((run.codes == DONE) | (run.codes == HIT)):
+        warnings.warn(solution.message, SolutionWarning, stacklevel=3)
     return solution
 
 
@@ -196,54 +270,109 @@ def _aligned(rows: int, columns: int) -> Floats:
     return raw[skip : skip + rows * columns].reshape(rows, columns)
 
 
+@dataclass(eq=False)
 class _Run:
     """Arrays that the compiled code fills, and the call that fills them."""
 
-    def __init__(
-        self, problem: Problem, plan: Plan, saves: SavedTimes,
-        times: tuple[float, float, float], seed: int, paths: int, x: Floats,
-        noise: Brownian | None, fine: int,
-    ) -> None:  # fmt: skip
-        self.problem, self.plan, self.saves, self.times, self.x = problem, plan, saves, times, x
-        self.paths, self.noise, self.fine = paths, noise, fine
-        self.codes = np.full(paths, _NOT_BEGUN, dtype=np.int8)
-        self.ended = np.full(paths, times[0])
-        self.moments = Accumulator(x.shape[1:])
+    problem: Problem
+    plan: Plan
+    saves: SavedTimes
+    times: tuple[float, float, float]  # t0, t1, dt
+    method: Method
+    seed: int
+    paths: int
+    noise: Brownian | None
+    fine: int
+    watched: Watched
+    request: Moments | None = None
+    columns: Columns | None = None
+    earlier: Solution | None = None
+    checkpoint: Checkpoint = field(init=False)
+    moments: Accumulator | None = None
+    done: int = 0  # times that an earlier run has saved
+
+    def __post_init__(self) -> None:
+        kept = 0 if self.request is not None else self.paths
+        self.dim = math.prod(self.plan.state_shape)
+        self.x = _allocate(kept, len(self.saves), self.dim)
+        self.codes = np.full(self.paths, _NOT_BEGUN, dtype=np.int8)
+        self.ended = np.full(self.paths, self.times[0])
+        self.hit_times = np.full(self.paths if self.watched.hits else 0, np.nan)
+        self.kinds = self.watched.kinds if self.watched.functionals else _NO_KINDS
+        self.results = np.full((self.paths, len(self.kinds)), np.nan)
         self.stop = np.zeros(1, dtype=np.int64)
         self.faults: list[Fault] = []
-        own = seeds.key_of(seed)
-        keys = own + (own if noise is None else seeds.key_of(noise.seed))
+        own = seeds.key_of(self.seed)
+        keys = own + (own if self.noise is None else seeds.key_of(self.noise.seed))
         self.keys = np.array(keys, dtype=np.uint64)
 
-    def start(
-        self, method: Method, content: bytes | None, threads: int, progress: Progress
-    ) -> None:
+    def _begin(self, columns: int, width: int) -> int:
+        """Make room for a checkpoint, and return the step at which to begin."""
+        t0, t1, dt = self.times
+        blocks = -(-self.paths // width)
+        self.checkpoint = Checkpoint.empty(
+            steps_between(t0, t1, dt)[0], self.paths, blocks, self.plan.deepest + 2,
+            columns, len(self.plan.rates), len(self.kinds), self.x.size,
+        )  # fmt: skip
+        earlier = self.earlier
+        if earlier is None or earlier.checkpoint is None:
+            return 0
+        if self.request is not None and len(self.request.lags):
+            return 0  # pairs of times may lie on both sides
+        given = earlier.checkpoint
+        if not self.checkpoint.continues(given):
+            return 0
+        self.checkpoint = replace(
+            self.checkpoint, tail=given.tail.copy(), marks=given.marks.copy(),
+            numbers=given.numbers.copy(),
+        )  # fmt: skip
+        self.done = done = self.saves.place_after(given.step)[2]
+        if self.request is None:
+            self.x[:, :done] = earlier.x[:, :done].reshape(self.paths, done, self.dim)
+        return given.step
+
+    def start(self, content: bytes | None, threads: int, progress: Progress) -> None:
         """Compile, and run all paths or as many as Ctrl-C lets."""
-        plan, saves = self.plan, self.saves
-        shape = (plan.state_shape, plan.channels, method, self.paths)
+        plan, watched = self.plan, self.watched
+        saves = self.saves if self.columns is None else self.columns.all
+        shape = (plan.state_shape, plan.channels, self.method, self.paths)
         model = known(
             self.problem, "model", (content, *shape),
             lambda: compile_model(self.problem, *shape, content),
         )  # fmt: skip
         width = model.layout.width
         brownian = self.noise
-        drive = compiled_driver()
+        drive, observe = compiled_driver(), model.chunk
+        if watched.functions:
+            from sdde.engine.observing import compile_observer
+
+            observe = compile_observer(
+                self.problem, model.layout, watched.functions, watched.shapes
+            )
         noise = compiled_noise(width, "plain" if brownian is None else brownian.kind)
         mirrored = brownian is not None and brownian.antithetic
         recorded = NOTHING if brownian is None or brownian.recorded is None else brownian.recorded
         group = _LONG_GROUP if width == 1 else _GROUP
-        slots = max(plan.deepest + 3, group + 2)
-
-        dim, jumps, channels = plan.past.shape[2], len(plan.rates), model.layout.channels
+        slots = max(plan.deepest + 3 + (group if watched.functions else 0), group + 2)
+        columns, outputs = plan.past.shape[2] * width, watched.hits + len(self.kinds)
+        jumps, channels = len(plan.rates), model.layout.channels
+        begin = self._begin(columns, width)
+        kept = self.checkpoint
+        span, index, column = saves.place_after(begin) if begin > 0 else (0, 0, 0)
         t0, t1, dt = self.times
+        whole, beyond = steps_between(t0, t1, dt)
+        direction = 0 if watched.until is None else watched.until.direction
 
         def compute(first: int, last: int, out: Floats, kept_from: int) -> None:
             flags = np.zeros(4, dtype=np.int64)
             drive(
-                chunk=model.chunk.address, noise=noise.address,
-                ring=_aligned(slots, dim * width), z=_aligned(group, max(channels, 1) * width),
+                chunk=model.chunk.address, observe=observe.address, noise=noise.address,
+                ring=_aligned(slots, columns), z=_aligned(group, max(channels, 1) * width),
+                values=_aligned(group + 1 if outputs else 0, outputs * width),
                 upcoming=np.empty((jumps, width)), counts=np.empty((jumps, width), dtype=np.int64),
-                ended_at=np.empty(width, dtype=np.int64),
+                totals=np.empty((len(self.kinds), width)),
+                ended_at=np.empty(width, dtype=np.int64), hit_at=np.empty(width, dtype=np.int64),
+                hit_share=np.zeros(width), stopped=np.empty(columns), led_to=np.empty(columns),
                 first=first, last=last, channels=channels, n_steps=plan.n_steps,
                 t0=t0, t1=t1, dt=dt, limit=LIMIT,
                 delays=plan.delays, lags=plan.lags, shares=plan.shares, p=model.parameters,
@@ -252,6 +381,10 @@ class _Run:
                 out=out, kept_from=kept_from, codes=self.codes, ended=self.ended,
                 stop=self.stop, flags=flags,
                 fine=self.fine, mirrored=mirrored, recorded=recorded,
+                hits=watched.hits, direction=direction, whole=whole, beyond=beyond,
+                kinds=self.kinds, results=self.results, hit_times=self.hit_times,
+                begin=begin, keep_at=kept.step, span=span, index=index, column=column,
+                tail=kept.tail, marks=kept.marks, numbers=kept.numbers,
             )  # fmt: skip
             if flags[0] != 0:
                 self.faults.append(Fault.of(flags))
@@ -261,16 +394,17 @@ class _Run:
             compute(first, last, self.x, 0)
 
         def reduce(first: int, last: int) -> None:
-            out = np.empty((last - first, *self.x.shape[1:]))
+            out = np.empty((last - first, len(saves), self.dim))
+            out[:, : self.done] = 0.0
             compute(first, last, out, first)
-            if self.stop[0] == 0:
+            if self.stop[0] == 0 and self.moments is not None:
                 self.moments.add(first, out)
 
-        if len(self.x) == self.paths:
+        if self.request is None or self.columns is None:
             jobs, run = cut(self.paths, width, plan.n_steps, threads), keep
         else:
-            numbers = math.prod(self.x.shape[1:])
-            jobs, run = cut_groups(self.paths, plan.n_steps, numbers), reduce
+            self.moments = Accumulator(self.request, self.columns, self.dim, self.done)
+            jobs, run = cut_groups(self.paths, plan.n_steps, len(saves) * self.dim), reduce
         run_jobs(jobs, run, steps=plan.n_steps, threads=threads, stop=self.stop, progress=progress)
         if self.faults:
             raise fault_error(self.problem, min(self.faults))
@@ -279,6 +413,15 @@ class _Run:
         if len(self.x) == self.paths:
             self.x[never] = np.nan
 
+    def statistics(self) -> Statistics | None:
+        """Return what was streamed, with that of the earlier run before it."""
+        if self.moments is None:
+            return None
+        kept = self.moments.statistics(self.plan.state_shape)
+        if self.done and self.earlier is not None and self.earlier.moments is not None:
+            return kept.after(self.earlier.moments, self.done)
+        return kept
+
     def status(self) -> NDArray[np.str_]:
         """Return the status of each path in words."""
-        return np.array([_STATUS[code] for code in range(3)])[self.codes]
+        return np.array([_STATUS[code] for code in range(len(_STATUS))])[self.codes]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 # How a path ended.
-DONE, DIVERGED, INTERRUPTED = 0, 1, 2
+DONE, DIVERGED, INTERRUPTED, HIT = 0, 1, 2, 3
 
 WATCH = 32  # steps between looks for divergence, a divisor of every group of steps
 
@@ -34,18 +34,31 @@ NOISE_FILL = {
 
 FILL_NOISE = {"noise": "i", **NOISE_FILL}
 
-# `chunk` and `noise` are addresses of machine code; `ring` to `ended_at` is room for one block,
-# which decides its width (`ended_at`), how many steps are computed at a time (`z`), and the depth
-# of the ring. `keys` holds the key of arrivals, then that of the noise.
+# `chunk`, `observe` and `noise` are addresses of machine code; `observe` has the arguments of a
+# chunk, and writes values of functions into `z`. `ring` to `led_to` is room for one block, which
+# decides its width (`ended_at`), how many steps are computed at a time (`z`), and the depth of the
+# ring. `keys` holds the key of arrivals, then that of the noise.
+#
+# Watched are `hits` hitting functions (0 or 1) and functionals of `kinds`, up to the grid index
+# `whole` and a share `beyond` of the step after it. A run begins at grid index `begin`, with the
+# place (span, index, column) among what is saved, and leaves at index `keep_at` (-1: nowhere) what
+# the next begins with: rows of the ring (blocks, rows, columns); for each path the steps of
+# divergence and hit and the counts of arrivals; the share of the step before the hit, the arrivals
+# to come and the functionals.
 DRIVE = {
-    "chunk": "i", "noise": "i", "ring": "f2", "z": "f2", "upcoming": "f2", "counts": "i2",
-    "ended_at": "i1",
+    "chunk": "i", "observe": "i", "noise": "i", "ring": "f2", "z": "f2", "values": "f2",
+    "upcoming": "f2", "counts": "i2", "totals": "f2", "ended_at": "i1", "hit_at": "i1",
+    "hit_share": "f1", "stopped": "f1", "led_to": "f1",
     "first": "i", "last": "i", "channels": "i", "n_steps": "i",
     "t0": "f", "t1": "f", "dt": "f", "limit": "f",
     "delays": "f1", "lags": "i1", "shares": "f1", "p": "f1", "past": "f3",
     "keys": "u1", "rates": "f1", "tables": "f1", "starts": "i1",
     "save_spans": "i2", "save_shares": "f1", "out": "f3", "kept_from": "i", "codes": "b1",
     "ended": "f1", "stop": "i1", "flags": "i1", "fine": "i", "mirrored": "i", "recorded": "f3",
+    "hits": "i", "direction": "i", "whole": "i", "beyond": "f", "kinds": "i1", "results": "f2",
+    "hit_times": "f1",
+    "begin": "i", "keep_at": "i", "span": "i", "index": "i", "column": "i",
+    "tail": "f3", "marks": "i2", "numbers": "f2",
 }  # fmt: skip
 
 _DTYPES = {"f": np.dtype(np.float64), "i": np.dtype(np.int64), "u": np.dtype(np.uint64)}
