@@ -149,7 +149,8 @@ class Problem:
     @classmethod
     def from_sympy(
         cls, drift: Any, diffusion: Any = None, *, state: Any, history: Any,
-        parameters: Mapping[Any, float] | None = None, **options: Any,
+        parameters: Mapping[Any, float] | None = None, longest: float | None = None,
+        **options: Any,
     ) -> "Problem":  # fmt: skip
         """Build a problem from SymPy expressions.
 
@@ -157,7 +158,7 @@ class Problem:
         ----------
         drift : sympy expression or sequence of them
             Right-hand sides, one for each state, in ``x(t)``, ``x(t - tau)`` with any number of
-            constant delays, time, and parameters.
+            delays, time, and parameters. A delay may depend on time and the present state.
         diffusion : None, sympy expression, or sequence of them, optional
             Coefficients of the noise, in the same terms; a matrix for several Wiener processes in
             each component. An expression without symbols is additive noise.
@@ -169,6 +170,8 @@ class Problem:
             A value for each other symbol, or its name. Delays become `delays`, in the order of
             their names; all parameters become `args` in the order given here, so that new values
             never recompile.
+        longest : float, optional
+            A bound on delays that are not constant; needed if there are any.
         **options
             Further arguments of `Problem`, such as `noise`.
 
@@ -194,9 +197,8 @@ class Problem:
         """
         from sdde.symbolic.from_expressions import problem_fields
 
-        return cls(
-            **problem_fields(drift, diffusion, state, parameters), history=history, **options
-        )
+        fields = problem_fields(drift, diffusion, state, parameters, longest)
+        return cls(**fields, history=history, **options)
 
     def to_sympy(self) -> "Equations":
         """Return the equation as SymPy expressions.

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from sdde import checks
+from sdde.equation.delays import StateDelay, TimeDelay
 
 _EXAMPLE = "x, t = sympy.Function('x'), sympy.Symbol('t'); state = x(t)"
 
 
 def problem_fields(
-    drift: Any, diffusion: Any, state: Any, parameters: Mapping[Any, float] | None
-) -> dict[str, Any]:
+    drift: Any, diffusion: Any, state: Any, parameters: Mapping[Any, float] | None,
+    longest: float | None,
+) -> dict[str, Any]:  # fmt: skip
     """Return drift, diffusion, delays and args of a problem given in SymPy expressions."""
     import sympy
 
@@ -35,15 +37,16 @@ def problem_fields(
         texts[read] = f"delayed[{delays.index(delay)}]" + ("" if scalar else f"[{place}]")
     texts[t] = "t"
     written = {key: sympy.Symbol(text) for key, text in texts.items()}
-    made = {"drift": _function("drift", right[0] if scalar else right, written, names)}
+    arguments = ["t", "x", "delayed", *names]
+    made = {"drift": _function("drift", right[0] if scalar else right, written, arguments)}
     if noise is not None:
         constant = not any(e.free_symbols for e in np.ravel(np.array(noise, dtype=object)))
         made["diffusion"] = (
             np.array(noise, dtype=float)[()]
             if constant
-            else _function("diffusion", noise, written, names)
+            else _function("diffusion", noise, written, arguments)
         )
-    values = [_value("delays", delay, known) for delay in delays]
+    values = [_delay_of(delay, states, t, known, written, longest) for delay in delays]
     return {**made, "delays": values, "args": tuple(known.values())}
 
 
@@ -186,17 +189,41 @@ def _delays(
                     "drift", read, "is not a state", remedy="Put every unknown function in state."
                 )
             delay = (t - read.args[0]).expand()
-            if delay.has(t) or delay.atoms(AppliedUndef):
+            if not delay.atoms(AppliedUndef) <= set(states):
                 raise checks.fail(
-                    "drift", read, "has a delay that is not constant",
-                    remedy="Write the functions in Python and give such a delay in delays=.",
+                    "drift", read, "has a delay that depends on more than the present state",
+                    remedy="Make that state, or the delay, a state of its own.",
                 )  # fmt: skip
-            if _value("delay", delay, known) < 0.0:
+            if _is_constant(delay, t) and _value("delay", delay, known) < 0.0:
                 raise checks.fail(
                     "drift", read, "reads the future", remedy="Write x(t - tau) with tau >= 0."
                 )
             found[read] = delay
     return dict(sorted(found.items(), key=lambda item: str(item[1])))
+
+
+def _is_constant(delay: Any, t: Any) -> bool:
+    from sympy.core.function import AppliedUndef
+
+    return not delay.has(t) and not delay.atoms(AppliedUndef)
+
+
+def _delay_of(
+    delay: Any, states: list[Any], t: Any, known: dict[Any, float], written: dict[Any, Any],
+    longest: float | None,
+) -> Any:  # fmt: skip
+    """Return a number, or a delay that varies with time or the state."""
+    if _is_constant(delay, t):
+        return _value("delay", delay, known)
+    if longest is None:
+        raise checks.fail(
+            "longest", longest, f"is missing, and the delay {delay} varies",
+            why="It sets how much of the past is kept.", remedy="For example longest = 2.0.",
+        )  # fmt: skip
+    arguments = [str(written[symbol]) for symbol in known]
+    if delay.has(*states):
+        return StateDelay(_function("delay", delay, written, ["t", "x", *arguments]), longest)
+    return TimeDelay(_function("delay", delay, written, ["t", *arguments]), longest)
 
 
 def _value(name: str, expression: Any, known: dict[Any, float]) -> float:
@@ -233,11 +260,9 @@ def _function(name: str, result: Any, written: dict[Any, Any], arguments: list[s
                 remedy="Use functions that NumPy has, such as exp, sin, tanh, Max, Piecewise.",
             ) from None  # fmt: skip
 
-    signature = ", ".join(["t", "x", "delayed", *arguments])
+    source = f"def {name}({', '.join(arguments)}):\n    return {text(result)}\n"
     space: dict[str, Any] = {"numpy": np}
-    exec(
-        compile(f"def {name}({signature}):\n    return {text(result)}\n", "<sympy>", "exec"), space
-    )
+    exec(compile(source, "<sympy>", "exec"), space)
     return space[name]
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sdde import checks
-from sdde.equation.delays import RandomDelay
+from sdde.equation.delays import DistributedDelay, StateDelay, TimeDelay
 from sdde.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -35,10 +34,11 @@ class Equations:
         parameters.
     diffusion : None, sympy expression or tuple of them
         The coefficient of dW.
-    delays : tuple of sympy.Symbol
-        ``tau_0``, ``tau_1``, ...
+    delays : tuple
+        ``tau_0``, ``tau_1``, ... for constant and random delays; an expression for a delay that
+        varies with time or state; the kernel ``k_0`` of an average over the past.
     values : dict
-        Value of each parameter and delay; a delay that is no number as it was given.
+        Value of each parameter and each constant delay.
     jumps : tuple of (rate, effect)
         Expressions for each `Jump`; ``theta_0``, ... are its own delays, ``m`` its mark.
     latex : str
@@ -59,16 +59,17 @@ def equations_of(problem: "Problem") -> Equations:
     """Read a problem's functions as SymPy expressions."""
     import sympy
 
-    for j, delay in enumerate(problem.delays):
-        _require_number(f"delays[{j}]", delay)
     shape = problem.past.state_shape(_start(problem))
     dim = shape[0] if shape else None
     t = sympy.Symbol("t", real=True)
     names = ["x"] if dim is None else [f"x_{i}" for i in range(dim)]
     functions = [sympy.Function(name, real=True) for name in names]
-    delays = tuple(sympy.Symbol(f"tau_{j}", positive=True) for j in range(len(problem.delays)))
     parameters = _named_parameters(problem)
-    read = _Reader(problem, shape, t, functions, delays, [s for s, _ in parameters])
+    read = _Reader(problem, shape, t, functions, [s for s, _ in parameters])
+    delays = tuple(
+        read.delay(f"delays[{j}]", delay, f"tau_{j}") for j, delay in enumerate(problem.delays)
+    )
+    read.delays = delays
     drift = read("drift", problem.drift)
     diffusion = problem.diffusion
     if callable(diffusion):
@@ -78,7 +79,12 @@ def equations_of(problem: "Problem") -> Equations:
         diffusion = read.constants(diffusion)
     jumps = tuple(_jump(read, i, jump) for i, jump in enumerate(problem.jumps))
     state = tuple(f(t) for f in functions)
-    constants = [*parameters, *zip(delays, problem.delays, strict=True)]
+    constants = [*parameters]
+    constants += [
+        (symbol, delay)
+        for symbol, delay in zip(delays, problem.delays, strict=True)
+        if isinstance(delay, float)
+    ]
     return Equations(
         t=t, state=state[0] if dim is None else state, drift=drift, diffusion=diffusion,
         delays=delays, values=dict(constants), jumps=jumps,
@@ -86,18 +92,16 @@ def equations_of(problem: "Problem") -> Equations:
     )  # fmt: skip
 
 
-_GREEK = ("tau", "theta")  # delays, which LaTeX writes as letters
-
-
 class _Reader:
     """Reads functions of one problem with one set of symbols."""
 
     def __init__(
         self, problem: "Problem", shape: tuple[int, ...], t: Any, functions: list[Any],
-        delays: tuple[Any, ...], parameters: list[Any],
+        parameters: list[Any],
     ) -> None:  # fmt: skip
         self.problem, self.shape, self.t, self.functions = problem, shape, t, functions
-        self.delays, self.parameters = delays, parameters
+        self.parameters = parameters
+        self.delays: tuple[Any, ...] = ()
 
     def __call__(
         self, name: str, function: Any, *, delays: tuple[Any, ...] | None = None,
@@ -126,6 +130,28 @@ class _Reader:
         replaced |= dict(zip(form.parameters, self.parameters, strict=True))
         outputs = [sympy.sympify(out).xreplace(replaced) for out in form.outputs]
         return _arranged(outputs, traced.shape)
+
+    def delay(self, name: str, delay: Any, symbol: str) -> Any:
+        """Return what stands for a delay: a symbol, an expression, or the kernel of an average."""
+        import sympy
+
+        if isinstance(delay, TimeDelay):
+            late = delay.function
+            return self(name, lambda t, x, d, *args: late(t, *args), delays=(), shapes=[()])
+        if isinstance(delay, StateDelay):
+            late = delay.function
+            return self(name, lambda t, x, d, *args: late(t, x, *args), delays=(), shapes=[()])
+        if isinstance(delay, DistributedDelay):
+            return sympy.Function(symbol.replace("tau", "k").replace("theta", "k"), real=True)
+        return sympy.Symbol(symbol, positive=True)
+
+    def _past(self, state: Any, delay: Any) -> Any:
+        import sympy
+
+        if isinstance(delay, sympy.Expr):
+            return state(self.t - delay)
+        s = sympy.Symbol("s", positive=True)
+        return sympy.Integral(delay(s) * state(self.t - s), (s, 0, sympy.oo))
 
     def constants(self, value: Any) -> Any:
         """Return an additive coefficient as SymPy numbers of the state's shape."""
@@ -162,21 +188,12 @@ def _jump(read: _Reader, number: int, jump: Any) -> tuple[Any, Any]:
         rate = _plain(sympy.Float(rate))
     own = None
     if jump.own_delays is not None:
-        for j, delay in enumerate(jump.own_delays):
-            if not isinstance(delay, RandomDelay):
-                _require_number(f"jumps[{number}].delays[{j}]", delay)
-        own = tuple(sympy.Symbol(f"theta_{j}", positive=True) for j in range(len(jump.own_delays)))
+        own = tuple(
+            read.delay(f"jumps[{number}].delays[{j}]", delay, f"theta_{j}")
+            for j, delay in enumerate(jump.own_delays)
+        )
     mark = (len(jump.mark_laws),) if jump.has_mark_vector else ()
     return rate, read(f"jumps[{number}].effect", jump.effect, delays=own, mark=mark)
-
-
-def _require_number(name: str, delay: Any) -> None:
-    if not isinstance(delay, float):
-        raise checks.fail(
-            name, delay, "is not a number",
-            why="The symbols of an equation stand for constant delays.",
-            remedy="Replace it first: problem.replace(delays=...).",
-        )  # fmt: skip
 
 
 def _start(problem: "Problem") -> float:
@@ -245,6 +262,6 @@ def _text(expression: Any) -> str:
     names = {
         symbol: r"\mathrm{" + symbol.name.replace("_", r"\_") + "}"
         for symbol in expression.free_symbols
-        if len(symbol.name.partition("_")[0]) > 1 and not symbol.name.startswith(_GREEK)
+        if len(symbol.name.partition("_")[0]) > 1 and not sympy.latex(symbol).startswith("\\")
     }
     return str(sympy.latex(expression, symbol_names=names, mul_symbol=r"\,"))

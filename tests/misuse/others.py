@@ -41,8 +41,13 @@ TABLE = [
     ("parameters[r] = 'one' is not a number", lambda: symbolic(-R * X(T), parameters={R: "one"})),
     ("drift = x(t - tau) reads the future", lambda: symbolic(-X(T - TAU), parameters={TAU: -1.0})),
     ("drift = x(t + 1) reads the future", lambda: symbolic(-X(T + 1))),
-    ("drift = x(t/2) has a delay that is not constant", lambda: symbolic(-X(T / 2))),
-    ("drift = x(t - x(t)) has a delay that is not constant", lambda: symbolic(-X(T - X(T)))),
+    ("longest = None is missing, and the delay t/2 varies", lambda: symbolic(-X(T / 2))),
+    ("longest = None is missing, and the delay x(t) varies", lambda: symbolic(-X(T - X(T)))),
+    ("longest = -1.0 is not positive", lambda: symbolic(-X(T / 2), longest=-1.0)),
+    (
+        "drift = x(t - x(t - 1)) has a delay that depends on more than the present state",
+        lambda: symbolic(-X(T - X(T - 1)), longest=1.0),
+    ),
     ("drift = y(t) is not a state", lambda: symbolic(-Y(T))),
     (
         "drift = Derivative(x(t), t) holds a derivative or an integral",

@@ -190,6 +190,8 @@ def test_latex_of_a_notebook():
     latex = models.delayed_sir(noise=0.1).to_sympy().latex
     assert latex.count("dW(t)") == 2
     assert r"dx_{1}{\left(t \right)} &=" in latex
+    greek = sdde.Problem(lambda t, x, late, sigma_0: sigma_0 * x, history=1.0, args=(1.0,))
+    assert r"\sigma_{0}\,x" in greek.to_sympy().latex
     equations = ROUND_TRIPS["general noise"].to_sympy()
     assert equations.latex.count(r"\circ dW_{1}(t)") == 2
     assert "dN_{0}(t)" in models.async_sgd().to_sympy().latex
@@ -223,3 +225,34 @@ def test_a_function_that_branches_has_no_expression():
     ):
         problem.to_sympy()
     assert problem._repr_latex_() is None
+
+
+def test_delays_that_vary_are_expressions():
+    """x(t / 2) and x(t - x(t)) in both directions; averages over the past as integrals."""
+    drift = -R * X(T / 2) + X(T - SIGMA - X(T) ** 2)
+    problem = sdde.Problem.from_sympy(
+        drift, state=X(T), history=0.5, parameters={R: 0.5, SIGMA: 0.1}, longest=2.0
+    )
+    kinds = {type(delay) for delay in problem.delays}
+    assert kinds == {sdde.TimeDelay, sdde.StateDelay}
+    written = sdde.Problem(
+        lambda t, x, late, r, s: -r * late[0] + late[1],
+        delays=(
+            sdde.TimeDelay(lambda t, r, s: 0.5 * t, 2.0),
+            sdde.StateDelay(lambda t, x, r, s: s + x * x, 2.0),
+        ), history=0.5, args=(0.5, 0.1),
+    )  # fmt: skip
+    one, other = (sdde.solve(p, (0, 2), dt=1 / 64).x for p in (problem, written))
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+    for equations in (problem.to_sympy(), written.to_sympy()):
+        r, s = (symbol for symbol in equations.values if symbol.name in ("r", "s", "sigma"))
+        x = Function("x", real=True)
+        t = equations.t
+        expected = -r * x(t / 2) + x(t - s - x(t) ** 2)
+        assert equations.drift.xreplace({sympy.Float(0.5): Rational(1, 2)}) - expected == 0
+    memory = sdde.Problem(
+        lambda t, x, late: -late[0], delays=sdde.DistributedDelay(lambda s: 1.0, 1.0), history=1.0
+    )
+    assert str(memory.to_sympy().drift) == "-Integral(k_0(s)*x(t - s), (s, 0, oo))"
+    drawn = memory.replace(delays=sdde.RandomDelay(1.0))
+    assert str(drawn.to_sympy().drift) == "-x(t - tau_0)"
