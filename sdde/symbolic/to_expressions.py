@@ -126,7 +126,7 @@ class _Reader:
         replaced = {form.t: self.t}
         replaced |= {s: f(self.t) for s, f in zip(form.x, self.functions, strict=True)}
         for delay, row in zip(late, form.delayed, strict=True):
-            replaced |= {s: f(self.t - delay) for s, f in zip(row, self.functions, strict=True)}
+            replaced |= {s: self._past(f, delay) for s, f in zip(row, self.functions, strict=True)}
         replaced |= dict(zip(form.parameters, self.parameters, strict=True))
         outputs = [sympy.sympify(out).xreplace(replaced) for out in form.outputs]
         return _arranged(outputs, traced.shape)
