@@ -150,8 +150,8 @@ class _Reader:
 
         if isinstance(delay, sympy.Expr):
             return state(self.t - delay)
-        s = sympy.Symbol("s", positive=True)
-        return sympy.Integral(delay(s) * state(self.t - s), (s, 0, sympy.oo))
+        age = sympy.Symbol("u", positive=True)
+        return sympy.Integral(delay(age) * state(self.t - age), (age, 0, sympy.oo))
 
     def constants(self, value: Any) -> Any:
         """Return an additive coefficient as SymPy numbers of the state's shape."""

@@ -253,6 +253,6 @@ def test_delays_that_vary_are_expressions():
     memory = sdde.Problem(
         lambda t, x, late: -late[0], delays=sdde.DistributedDelay(lambda s: 1.0, 1.0), history=1.0
     )
-    assert str(memory.to_sympy().drift) == "-Integral(k_0(s)*x(t - s), (s, 0, oo))"
+    assert str(memory.to_sympy().drift) == "-Integral(k_0(u)*x(t - u), (u, 0, oo))"
     drawn = memory.replace(delays=sdde.RandomDelay(1.0))
     assert str(drawn.to_sympy().drift) == "-x(t - tau_0)"
