@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.benchmarks import c_reference, peers_numpy, scaling, timing
+from experiments.benchmarks import c_reference, cluster, peers_numpy, scaling, timing
 from experiments.benchmarks.contenders import contenders, disagreements, solver
 from experiments.benchmarks.workloads import DENSE, WORKLOADS
 from sdde.engine import streams
@@ -166,3 +166,16 @@ def test_each_script_runs_quickly_and_ends_in_a_verdict(script, options, tmp_pat
 def test_the_dense_workload_is_stable():
     """Numbers that grow without bound would cost more than others."""
     assert np.abs(np.linalg.eigvals(DENSE)).max() < np.pi / 2 / (100 * 0.01)
+
+
+@gcc
+def test_the_c_program_of_a_cluster_agrees_with_the_package():
+    """The same compute times must give the same parameter, end and staleness."""
+    assert cluster.disagreement(3000) == ""
+
+
+def test_simpy_and_the_gradients_alone_do_the_same_work():
+    """The parameter falls by about the rate in each update; gradients have the right shape."""
+    assert cluster.in_simpy(500)(1) == pytest.approx(1.0 - 500 * cluster.RATE, abs=1e-10)
+    both = [run(2) for run in cluster.gradients(7).values()]
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-9, atol=1e-12)
