@@ -214,4 +214,9 @@ def _shape_of(
             why="It must return a number." if ndims == (0,) else "It must return a number or a"
             " vector of numbers.",
         )  # fmt: skip
+    if not np.isfinite(value).all():
+        raise checks.fail(
+            name, function, f"returned {checks.shown(value)} at t = {t0:g}, which is not finite",
+            remedy="Check the function at the start, and divisions by zero in it.",
+        )  # fmt: skip
     return value.shape
