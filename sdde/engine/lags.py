@@ -282,10 +282,14 @@ class LagWriter:
         self._write_call(j, f"lags{j}{mark}[l]", t, x, text, lane, mark)
 
     def _write_draws(self, j: int, text: Text) -> None:
-        text.add(
+        table = table_of_delay(self.layout, j)
+        text.add(  # uniform numbers side by side first, which the compiler makes many at a time
+            f"for l in range({self.layout.width}):",
+            f"    lags{j}[l] = uniform(keys[0], keys[1], first + l, n + g, {j}, STEP_DELAYS)",
             "for l in range(lanes):",
-            f"    lags{j}[l] = quantile(tables[starts[{table_of_delay(self.layout, j)}]:],"
-            f" uniform(keys[0], keys[1], first + l, n + g, {j}, STEP_DELAYS))",
+            f"    lags{j}[l] = quantile(tables, lags{j}[l], starts[{table}])",
+            f"for l in range(lanes, {self.layout.width}):",
+            f"    lags{j}[l] = 0.0",
         )
 
     def _write_call(
