@@ -43,10 +43,7 @@ class _ArrivalWriter:
     def write(self) -> Text:
         """Write the loops over the lanes."""
         self.writer.top.add(
-            *(
-                f"{name} = {room(self.layout.dim)}"
-                for name in ("base", "total", "before", "added")
-            )
+            *(f"{name} = {room(self.layout.dim)}" for name in ("base", "total", "before", "added"))
         )
         if self.leaps:
             self._write_leaps()
@@ -56,10 +53,16 @@ class _ArrivalWriter:
 
     def _write_exact(self) -> None:
         text, layout, column = self.text, self.layout, self.writer.column("i")
-        text.add("end = t0 + (n + g + 1) * dt", "for l in range(lanes):")
+        # Lanes with arrivals are listed first: whether a lane has any cannot be foreseen, and a
+        # wrong guess of the processor costs more than an arrival.
+        self.writer.top.add(f"listed = {room(layout.width)}")
+        text.add("end = t0 + (n + g + 1) * dt", "count = 0", "for l in range(lanes):")
+        early = " | ".join(f"(upcoming[{q}, l] <= end)" for q in self.jumps)
+        text.add("    listed[count] = l", f"    count += {early}", "for place in range(count):")
         text.depth += 1
+        text.add("l = int(listed[place])")
         self._write_next()
-        text.add("if not s <= end: continue", "path = first + l", "history = path % histories")
+        text.add("path = first + l", "history = path % histories")
         text.add(f"for i in range({layout.dim}):")
         text.add(f"    base[i] = y_row[{column}]", "    total[i] = 0.0")
         text.add("while s <= end:")
@@ -86,10 +89,10 @@ class _ArrivalWriter:
 
     def _write_arrival(self, q: int) -> None:
         text = self.text
+        place = f"{q * self.layout.width} + l"
         text.add(f"k = counts[{q}, l]", f"counts[{q}, l] = k + 1")
         text.add(
-            f"upcoming[{q}, l] ="
-            f" s + exponential(keys[0], keys[1], path, k + 1, {q}, ARRIVALS) / rates[{q}]"
+            f"upcoming[{q}, l] = s + gap_before(gaps, {place}, keys, path, k + 1, {q}) / rates[{q}]"
         )
         varying = self.layout.jumps[q].varying_rate
         if varying:

@@ -20,6 +20,7 @@ from sdde.engine.failures import compile_error, not_a_function
 from sdde.engine.fingerprint import Unhashable, fingerprint
 from sdde.engine.forms import Forms, forms_of
 from sdde.engine.kernels import delaying, driver, elementary, increments, trigonometric
+from sdde.engine.kernels.arriving import gap_before
 from sdde.engine.kernels.calling import TABLE, entry, signature_of
 from sdde.engine.kernels.memory import floats_of, room1, room2, room3
 from sdde.engine.kernels.quantile import quantile
@@ -53,7 +54,7 @@ _SPACE: dict[str, Any] = {
     "use_widest_vectors": use_widest_vectors,
     "quantile": quantile,
     "uniform": streams.uniform,
-    "exponential": streams.exponential,
+    "gap_before": gap_before,
     "ARRIVALS": streams.ARRIVALS,
     "ARRIVAL_DELAYS": streams.ARRIVAL_DELAYS,
     "MARKS": streams.MARKS,

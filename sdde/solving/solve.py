@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.engine import seeds
 from sdde.engine.compile import compile_model, compiled_driver, compiled_noise, content_of
-from sdde.engine.kernels.signatures import DIVERGED, DONE, HIT, INTERRUPTED
+from sdde.engine.kernels.signatures import AHEAD, DIVERGED, DONE, HIT, INTERRUPTED
 from sdde.engine.methods import Method, method_named
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
@@ -369,7 +369,8 @@ class _Run:
                 chunk=model.chunk.address, observe=observe.address, noise=noise.address,
                 ring=_aligned(slots, columns), z=_aligned(group, max(channels, 1) * width),
                 values=_aligned(group + 1 if outputs else 0, outputs * width),
-                upcoming=np.empty((jumps, width)), counts=np.empty((jumps, width), dtype=np.int64),
+                upcoming=np.empty((jumps, width)), gaps=np.empty((jumps * width, AHEAD)),
+                counts=np.empty((jumps, width), dtype=np.int64),
                 totals=np.empty((len(self.kinds), width)),
                 ended_at=np.empty(width, dtype=np.int64), hit_at=np.empty(width, dtype=np.int64),
                 hit_share=np.zeros(width), stopped=np.empty(columns), led_to=np.empty(columns),

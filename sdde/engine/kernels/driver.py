@@ -14,6 +14,7 @@ import math
 
 from numba import njit
 
+from sdde.engine.kernels.arriving import draw_gaps, gap_before
 from sdde.engine.kernels.calling import call_at
 from sdde.engine.kernels.memory import floats_of
 from sdde.engine.kernels.normals import fill, fill_steps
@@ -27,7 +28,7 @@ from sdde.engine.kernels.signatures import (
     WATCH,
 )
 from sdde.engine.kernels.watching import add_up, begin_totals, find_hits, stop_lanes
-from sdde.engine.streams import ARRIVALS, NOISE, exponential
+from sdde.engine.streams import NOISE
 
 _call_chunk, _call_noise = call_at(CHUNK), call_at(NOISE_FILL)
 _inline = njit(error_model="numpy", fastmath=False, forceinline=True)
@@ -237,7 +238,7 @@ def fill_noise(noise, z, n, steps, first, channels, k0, k1, fine, mirrored, reco
 
 
 def drive(
-    chunk, observe, noise, ring, z, values, upcoming, counts, totals, ended_at, hit_at, hit_share,
+    chunk, observe, noise, ring, z, values, upcoming, gaps, counts, totals, ended_at, hit_at, hit_share,
     stopped, led_to, first, last, channels, n_steps,
     t0, t1, dt, limit, delays, lags, shares, p, past, keys, rates, tables, starts,
     save_spans, save_shares, out, kept_from, codes, ended, stop, flags, fine, mirrored, recorded,
@@ -265,6 +266,9 @@ def drive(
                 ring, block, lanes, width, ended_at, hit_at, hit_share, counts, upcoming, totals,
                 kept,
             )  # fmt: skip
+            for q in range(len(rates)):
+                for lane in range(lanes):
+                    draw_gaps(gaps, q * width + lane, keys, block + lane, counts[q, lane], q)
             for k in range(len(stopped)):
                 stopped[k] = ring[0, k]
             living = _any_runs(lanes, ended_at, hit_at)
@@ -273,12 +277,13 @@ def drive(
             for q in range(len(rates)):
                 for lane in range(lanes):
                     counts[q, lane] = 0
-                    gap = exponential(keys[0], keys[1], block + lane, 0, q, ARRIVALS)
+                    gap = gap_before(gaps, q * width + lane, keys, block + lane, 0, q)
                     upcoming[q, lane] = t0 + gap / rates[q]
         if outputs > 0:
             asked = (
                 ring, past, values, now, n, 1, lanes, block, histories, t0, dt, root,
-                delays, lags, shares, p, keys, upcoming, counts, rates, tables, starts, flags,
+                delays, lags, shares, p, keys, upcoming, gaps, counts, rates, tables, starts,
+                flags,
             )  # fmt: skip
             _call_chunk(observe, asked)
             if begin == 0:
@@ -304,15 +309,16 @@ def drive(
             steps = (keep_at if n < keep_at < filled else filled) - n
             arguments = (
                 ring, past, z[n - drawn :], now, n, steps, lanes, block, histories, t0, dt, root,
-                delays, lags, shares, p, keys, upcoming, counts, rates, tables, starts, flags,
+                delays, lags, shares, p, keys, upcoming, gaps, counts, rates, tables, starts,
+                flags,
             )  # fmt: skip
             _call_chunk(chunk, arguments)
             if outputs > 0:
                 after = now + 1 if now + 1 < slots else 0
                 asked = (
                     ring, past, values[1:], after, n + 1, steps, lanes, block, histories, t0, dt,
-                    root, delays, lags, shares, p, keys, upcoming, counts, rates, tables, starts,
-                    flags,
+                    root, delays, lags, shares, p, keys, upcoming, gaps, counts, rates, tables,
+                    starts, flags,
                 )  # fmt: skip
                 _call_chunk(observe, asked)
             if hits > 0:

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from sdde.engine.kernels.memory import floats_of, room1
 from sdde.engine.kernels.vectorir import Lanes, lanes
-from sdde.engine.streams import box_muller, open_uniforms, words
+from sdde.engine.streams import box_muller, exponentials, open_uniforms, words
 
 _NARROW, _MEDIUM, _WIDE = 8, 16, 32
 _ASIDE = 2 * _WIDE
@@ -207,3 +207,4 @@ fill_uniform_steps = _kernel(
 # Sixteen numbers of consecutive steps, an even one first, at a place of a flat buffer.
 store_uniforms = _of_steps(open_uniforms, _NARROW)
 store_normals = _of_steps(box_muller, _NARROW)
+store_exponentials = _of_steps(exponentials, _NARROW)

@@ -13,16 +13,19 @@ import numpy as np
 # How a path ended.
 DONE, DIVERGED, INTERRUPTED, HIT = 0, 1, 2, 3
 
+AHEAD = 16  # times between arrivals that are drawn at once
 WATCH = 32  # steps between looks for divergence, a divisor of every group of steps
 
 # `lanes` are the paths of a block, the first of which is `first`; `counts` and `upcoming` hold each
-# jump's arrivals so far and the time of the next.
+# jump's arrivals so far and the time of the next, a row of `gaps` (jump * width + lane) the times
+# between the next ones, in units of their mean.
 CHUNK = {
     "ring": "f2", "past": "f3", "z": "f2",
     "now": "i", "n": "i", "steps": "i", "lanes": "i", "first": "i", "histories": "i",
     "t0": "f", "dt": "f", "root": "f",
     "delays": "f1", "lags": "i1", "shares": "f1", "p": "f1",
-    "keys": "u1", "upcoming": "f2", "counts": "i2", "rates": "f1", "tables": "f1", "starts": "i1",
+    "keys": "u1", "upcoming": "f2", "gaps": "f2", "counts": "i2",
+    "rates": "f1", "tables": "f1", "starts": "i1",
     "flags": "i1",
 }  # fmt: skip
 
@@ -47,7 +50,7 @@ FILL_NOISE = {"noise": "i", **NOISE_FILL}
 # to come and the functionals.
 DRIVE = {
     "chunk": "i", "observe": "i", "noise": "i", "ring": "f2", "z": "f2", "values": "f2",
-    "upcoming": "f2", "counts": "i2", "totals": "f2", "ended_at": "i1", "hit_at": "i1",
+    "upcoming": "f2", "gaps": "f2", "counts": "i2", "totals": "f2", "ended_at": "i1", "hit_at": "i1",
     "hit_share": "f1", "stopped": "f1", "led_to": "f1",
     "first": "i", "last": "i", "channels": "i", "n_steps": "i",
     "t0": "f", "t1": "f", "dt": "f", "limit": "f",
