@@ -195,3 +195,16 @@ def test_wrong_effects_are_refused_before_compiling(monkeypatch):
         problem = sdde.Problem(lambda t, x, d: -x, history=1.0, jumps=sdde.Jump(1.0, effect))
         with pytest.raises(sdde.ArgumentError, match=match):
             sdde.solve(problem, (0.0, 1.0), dt=0.1)
+
+
+@pytest.mark.parametrize("stop", [0.5, 1.0, 2.2])
+def test_an_extended_run_has_the_arrivals_of_one_run(stop):
+    """Times between arrivals are drawn sixteen at a time, and a run may stop among them."""
+    jumps = (
+        sdde.Jump(30.0, lambda t, x, d, mark: -0.02 * d[0] * mark, delays=0.2, mark=1.5),
+        sdde.Jump(11.0, lambda t, x, d, mark: 0.01 * d[0]),
+    )
+    problem = sdde.Problem(lambda t, x, d: -d[0], delays=0.25, history=1.0, jumps=jumps)
+    one = sdde.solve(problem, (0.0, 3.0), dt=0.05, rng=1, paths=70, save="final").x
+    first = sdde.solve(problem, (0.0, stop), dt=0.05, rng=1, paths=70, save="final")
+    np.testing.assert_array_equal(first.extend(3.0).x[:, -1], one[:, -1])

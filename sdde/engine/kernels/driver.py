@@ -238,8 +238,8 @@ def fill_noise(noise, z, n, steps, first, channels, k0, k1, fine, mirrored, reco
 
 
 def drive(
-    chunk, observe, noise, ring, z, values, upcoming, gaps, counts, totals, ended_at, hit_at, hit_share,
-    stopped, led_to, first, last, channels, n_steps,
+    chunk, observe, noise, ring, z, values, upcoming, gaps, counts, totals, ended_at, hit_at,
+    hit_share, stopped, led_to, first, last, channels, n_steps,
     t0, t1, dt, limit, delays, lags, shares, p, past, keys, rates, tables, starts,
     save_spans, save_shares, out, kept_from, codes, ended, stop, flags, fine, mirrored, recorded,
     hits, direction, whole, beyond, kinds, results, hit_times,

@@ -50,8 +50,8 @@ FILL_NOISE = {"noise": "i", **NOISE_FILL}
 # to come and the functionals.
 DRIVE = {
     "chunk": "i", "observe": "i", "noise": "i", "ring": "f2", "z": "f2", "values": "f2",
-    "upcoming": "f2", "gaps": "f2", "counts": "i2", "totals": "f2", "ended_at": "i1", "hit_at": "i1",
-    "hit_share": "f1", "stopped": "f1", "led_to": "f1",
+    "upcoming": "f2", "gaps": "f2", "counts": "i2", "totals": "f2", "ended_at": "i1",
+    "hit_at": "i1", "hit_share": "f1", "stopped": "f1", "led_to": "f1",
     "first": "i", "last": "i", "channels": "i", "n_steps": "i",
     "t0": "f", "t1": "f", "dt": "f", "limit": "f",
     "delays": "f1", "lags": "i1", "shares": "f1", "p": "f1", "past": "f3",
