@@ -1,12 +1,10 @@
-"""Slow twins of what is made of paths: hits, functionals, continued and streamed statistics.
+"""Slow twins of what is made of paths: hits and functionals.
 
 Plain Python, written from the definitions, one path at a time, on the grid states of a path that
 nothing stopped.
 """
 
 import math
-
-import numpy as np
 
 
 def _whole(ratio):
@@ -74,8 +72,3 @@ def functional(kind, f, stop, t0, t1, dt):
         else:
             total = max(total, after) if kind == "maximum" else min(total, after)
     return total
-
-
-def rank_interval(sample, value):
-    """The least and the largest share of a sample that may be said to lie below a value."""
-    return np.mean(sample < value), np.mean(sample <= value)
