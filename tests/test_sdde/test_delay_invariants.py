@@ -125,3 +125,29 @@ def test_one_path_is_the_same_among_any_number(paths_):
     whole = sdde.solve(p, (0, 3.0), dt=DT, paths=130, rng=7).x
     some = sdde.solve(p, (0, 3.0), dt=DT, paths=paths_, rng=7, threads=2).x
     np.testing.assert_array_equal(some, whole[:paths_])
+
+
+@pytest.mark.parametrize("method", ["euler-maruyama", "heun"])
+@pytest.mark.parametrize("middle", [1.0, 1.5])
+def test_a_run_in_two_pieces_is_one_run(method, middle):
+    """Draws, arrivals and chains go on where they stopped, bit for bit."""
+    p = problem(0, 0.5, 1.0, 0.3, history=lambda t: 1.0 + 0.5 * t)
+    options = {"dt": DT, "paths": 9, "rng": 7, "method": method}
+    whole = sdde.solve(p, (0, 3.0), **options)
+    pieces = sdde.solve(p, (0, middle), **options).extend(3.0)
+    np.testing.assert_array_equal(pieces.x[:, -1], whole.x[:, -1])
+
+
+def test_a_hit_sees_the_delayed_state_that_the_drift_sees():
+    """The sign changes between the grid times around the hit, read from the path by hand."""
+    low, swing = 0.5, 1.0
+    p = problem(0, low, swing, 0.3, jumps=())
+    hit = sdde.Hit(lambda t, x, d, start, low, swing, noise: d[1] - 0.8)
+    stopped = sdde.solve(p, (0, 6.0), dt=DT, paths=9, rng=7, until=hit)
+    assert (stopped.status == "hit").all()
+    full = sdde.solve(p, (0, 6.0), dt=DT, paths=9, rng=7)
+    for k in range(9):
+        lag = low + swing / (1.0 + full.x[k] ** 2)
+        seen = full(full.t - lag)[k] - 0.8
+        crossed = np.flatnonzero(np.sign(seen) != np.sign(seen[0]))[0]
+        assert full.t[crossed - 1] <= stopped.hit_time[k] <= full.t[crossed]

@@ -141,10 +141,3 @@ def test_delays_of_other_kinds_count_as_numbers_or_laws():
         system(sdde.DistributedDelay(np.cos, longest=1.0))
     with pytest.raises(ArgumentError, match=r"and the noise depends on it"):
         system(sdde.DistributedDelay(law), lambda t, x, d: 0.1 * d[0])
-
-
-def test_symbols_stand_for_constant_delays_only():
-    """An expression in x(t - tau) would say something else."""
-    problem = sdde.Problem(lambda t, x, d: -d[0], delays=sdde.RandomDelay(1.0), history=1.0)
-    with pytest.raises(ArgumentError, match=r"delays\[0\] = RandomDelay.* is not a number"):
-        problem.to_sympy()
