@@ -7,40 +7,35 @@ fixes the mini-batches of each worker but not the run. What the run teaches is f
 the simulator to say.
 """
 
-import contextlib
 import datetime
-import importlib.util
-import logging
 import os
 import platform
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
-from sdde.cluster.parameter_server import ParameterServer, Record, Row, prepare, warm_up, work
+from sdde.cluster.checkpoints import read_checkpoint
+from sdde.cluster.live_watch import Status, Watch, connect, report_to
+from sdde.cluster.methods import AsyncSGD
+from sdde.cluster.objective_kinds import KINDS, check_owners, measures_of
+from sdde.cluster.parameter_server import Record
+from sdde.cluster.sampler import excess_loss
 from sdde.cluster.softmax import Softmax
 from sdde.cluster.trace_log import Trace
-from sdde.engine.streams import seed_of
-from sdde.errors import SolutionWarning
+from sdde.cluster.update_rule import check_method
+from sdde.engine.seeds import seed_of
 
 Floats = NDArray[np.float64]
-Status = Literal["done", "interrupted", "diverged", "lost"]
-
-RECORDS = 200  # points of the loss history
-POLL = 0.1  # seconds between two looks at the server
-PATIENCE = 30.0  # seconds that a process may take to answer
 REACH = 10.0  # seconds to reach a scheduler
 _COLUMNS = (
     "worker", "read_time", "start_time", "apply_time", "read_version", "apply_version",
-    "gradient_norm",
+    "gradient_norm", "discarded",
 )  # fmt: skip
-_INSTALL = 'pip install "sdde[cluster,ml]"'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +56,18 @@ class LiveRun:
     x : array (dim,)
         Parameters at the end.
     status : str
-        ``"done"``, ``"interrupted"`` (Ctrl-C), ``"diverged"`` or ``"lost"`` (the server or all
-        workers died).
+        ``"done"``, ``"reached"`` (the loss asked for), ``"interrupted"`` (Ctrl-C), ``"diverged"``
+        or ``"lost"`` (the server died, or too few workers are left for the method).
     lost_workers : tuple of int
         Workers that died on the way.
-    objective : object
-        What was minimised.
+    objective, method : object
+        What was minimised, and how.
     workers, batch, seed : int
         Worker processes, samples per gradient, seed of the mini-batches.
     learning_rate : float
-        Factor of every gradient.
+        Full learning rate.
+    measures : dict of str to array (records,)
+        What the objective knows beside the loss: accuracy, test loss, test accuracy.
 
     Examples
     --------
@@ -92,6 +89,8 @@ class LiveRun:
     batch: int
     seed: int
     learning_rate: float
+    method: Any = field(default_factory=AsyncSGD)
+    measures: dict[str, Floats] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         lost = f", lost workers {list(self.lost_workers)}" if self.lost_workers else ""
@@ -99,7 +98,8 @@ class LiveRun:
             f"LiveRun: {self.status}, {self.updates[-1]} updates in {self.t[-1]:.4g} s "
             f"by {self.workers} workers{lost}\n"
             f"  excess loss {self.loss[0]:.4g} -> {self.loss[-1]:.4g}, "
-            f"learning_rate {self.learning_rate:g}, batch {self.batch}\n{self.trace!r}"
+            f"{self.method!r}, learning_rate {self.learning_rate:g}, batch {self.batch}\n"
+            f"{self.trace!r}"
         )
 
 
@@ -113,23 +113,27 @@ def live(
     scheduler: str | None = None,
     rng: Any = None,
     progress: bool | Callable[[float], None] = False,
+    method: Any = None,
+    until_loss: float | None = None,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
 ) -> LiveRun:
-    """Train with asynchronous SGD on real processes and log every gradient.
+    """Train on real processes with asynchronous SGD or another method, and log every gradient.
 
-    Each worker fetches the parameters, computes a mini-batch gradient and sends it to the server,
-    which applies it at once, ``x <- x - learning_rate * gradient``, and answers with fresh
-    parameters. Workers never wait for each other; nothing sleeps.
+    Each worker fetches the parameters, computes a mini-batch gradient and sends it to the server.
+    In plain asynchronous SGD the server applies it at once, ``x <- x - learning_rate * gradient``,
+    and answers with fresh parameters; workers never wait for each other, and nothing sleeps.
 
     Parameters
     ----------
     objective : object, optional
-        What to minimise: a `Softmax`, or anything with ``inputs`` (its samples), ``start``,
-        ``gradient(x, rows)`` and ``loss(x)``, optionally ``optimum()`` and ``batch``. By default
-        softmax regression on scikit-learn's digits with regularisation 0.01.
+        What to minimise: any objective of this package, or anything with ``inputs`` (its samples),
+        ``start``, ``gradient(x, rows)`` and ``loss(x)``, optionally ``optimum()`` and ``batch``. By
+        default softmax regression on scikit-learn's digits with regularisation 0.01.
     workers : int
         Worker processes; one more holds the parameters.
     updates : int
-        Gradients to apply.
+        Updates of the parameters to make.
     learning_rate : float
         Factor of every gradient, > 0.
     batch : int, optional
@@ -143,6 +147,20 @@ def live(
         run.
     progress : bool or callable
         True shows a bar (if tqdm is installed); a function is called with the finished fraction.
+    method : method, optional
+        `AsyncSGD` by default. Also `KSync`, `KBatchSync`, `Synchronous`, `KAsync`, `KBatchAsync`,
+        `StalenessThreshold`, `DelayCompensated`, `TailTau`, the other methods that weigh by
+        staleness, and anything `Composed` of a group, a staleness limit, weights, compensation,
+        clipping and momentum.
+    until_loss : float, optional
+        Stop once a record of the loss above the minimum is at or below this, > 0. Records are some
+        updates apart and are looked at a few times a second, so the run goes a little further.
+    checkpoint : str or Path, optional
+        File ``.npz`` that is written every 5 seconds and at the end: the server's state and the
+        log, as data only.
+    resume : str or Path, optional
+        Checkpoint of an earlier run to continue, with the same method, learning rate, workers and
+        number of parameters. The log and the history go on where it ended.
 
     Returns
     -------
@@ -152,13 +170,15 @@ def live(
     Raises
     ------
     sdde.ArgumentError
-        If an argument is out of range, dask or scikit-learn is not installed, or the scheduler
-        cannot be reached or has too few workers.
+        If an argument is out of range, dask or scikit-learn is not installed, the method has rules
+        that need the simulator, the checkpoint does not fit, or the scheduler cannot be reached or
+        has too few workers.
 
     Warns
     -----
     sdde.SolutionWarning
-        If worker processes died; the run goes on with the others.
+        If worker processes died; the run goes on with the others, as long as there are enough for
+        the groups of a method that waits.
 
     Notes
     -----
@@ -166,7 +186,9 @@ def live(
     applied, and the parameters as read, when the server has them in hand. ``start_time`` comes from
     the worker and is logged only if all processes are on one machine, where they share a clock. On
     a cluster started here the workers run at lower priority than the server, which would otherwise
-    wait for a processor and apply gradients in bursts. In a script, call this under
+    wait for a processor and apply gradients in bursts. A worker is not interrupted: where a method
+    throws unfinished work away, as `KSync` does, the gradient is dropped when it arrives. In a
+    script, call this under
     ``if __name__ == "__main__":``, because the processes import the script.
 
     Examples
@@ -192,11 +214,24 @@ def live(
     if default:
         objective = Softmax.digits(regularisation=0.01, batch=batch or 2048)
     _require(objective)
+    check_owners(objective, count)
+    chosen = AsyncSGD() if method is None else method
+    composed = check_method(chosen, count)
+    target = None if until_loss is None else checks.positive("until_loss", until_loss, example=1e-3)
     size = batch or checks.integer("objective.batch", getattr(objective, "batch", 32), lowest=1)
-    with _connect(scheduler, count) as client, _report(progress) as report:
-        watch = _Watch(client, embedded=scheduler is None, workers=count)
-        watch.start(objective, rate, goal, seed=seed, batch=size)
-        watch.follow(lambda done: report(done / goal))
+    settings = {
+        "method": repr(chosen), "learning_rate": repr(rate), "workers": str(count),
+        "parameters": str(len(np.asarray(objective.start))),
+    }  # fmt: skip
+    earlier = None if resume is None else read_checkpoint(Path(resume), settings)
+    with connect(scheduler, count, REACH) as client, report_to(progress) as report:
+        watch = Watch(client, embedded=scheduler is None, workers=count)
+        if checkpoint is not None:
+            watch.checkpoint = Path(checkpoint), settings
+        if target is not None:
+            watch.reached = _Target(objective, target)
+        watch.start(objective, composed, rate, goal, seed=seed, batch=size, earlier=earlier)
+        watch.follow(lambda done: report(min(done / goal, 1.0)))
     flags = {
         "--workers": count, "--updates": goal, "--learning-rate": rate, "--batch": size,
         "--seed": seed,
@@ -204,9 +239,10 @@ def live(
     call = ", ".join(f"{flag[2:].replace('-', '_')}={value}" for flag, value in flags.items())
     header = {
         "command": "sdde live " + " ".join(f"{flag} {value}" for flag, value in flags.items())
-        if default
+        if default and method is None
         else f"sdde.cluster.live({objective!r}, {call.replace('seed', 'rng')})",
         "objective": repr(objective),
+        "method": repr(chosen),
         "regularisation": getattr(objective, "regularisation", "none"),
         "status": watch.status,
         "workers": count,
@@ -221,17 +257,35 @@ def live(
         header["lost_workers"] = ", ".join(map(str, watch.lost))
     return _collected(
         watch, objective, {key: str(value) for key, value in header.items()},
-        workers=count, batch=size, seed=seed, learning_rate=rate,
+        workers=count, batch=size, seed=seed, learning_rate=rate, method=chosen,
     )  # fmt: skip
 
 
-def _collected(watch: "_Watch", objective: Any, header: dict[str, str], **settings: Any) -> LiveRun:
+class _Target:
+    """Tells whether a record of the loss is at or below a target; looks at each record once."""
+
+    def __init__(self, objective: Any, loss: float) -> None:
+        self._objective, self._loss, self._seen = objective, loss, 0
+
+    def __call__(self, records: list[Record]) -> bool:
+        fresh, self._seen = records[self._seen :], len(records)
+        with np.errstate(all="ignore"):
+            return any(excess_loss(self._objective, x) <= self._loss for _, _, x in fresh)
+
+
+def _collected(watch: Watch, objective: Any, header: dict[str, str], **settings: Any) -> LiveRun:
     columns = dict(zip(_COLUMNS, zip(*watch.rows, strict=True), strict=True))
     if not watch.one_clock:
         del columns["start_time"]
-    least = objective.optimum()[1] if hasattr(objective, "optimum") else 0.0
+    if not any(columns["discarded"]):
+        del columns["discarded"]
+    points = [x for _, _, x in watch.records]
     with np.errstate(all="ignore"):  # a run that diverged has a loss of inf or nan
-        loss = [objective.loss(x) - least for _, _, x in watch.records]
+        loss = [excess_loss(objective, x) for x in points]
+        measures = {
+            name: np.array([_measure(objective, name)(x) for x in points])
+            for name in measures_of(objective)
+        }
     return LiveRun(
         trace=Trace({name: np.asarray(values) for name, values in columns.items()}, header),
         updates=np.array([update for update, _, _ in watch.records]),
@@ -241,200 +295,24 @@ def _collected(watch: "_Watch", objective: Any, header: dict[str, str], **settin
         status=watch.status,
         lost_workers=tuple(watch.lost),
         objective=objective,
+        measures=measures,
         **settings,
     )
 
 
+def _measure(objective: Any, name: str) -> Callable[[Floats], float]:
+    own = getattr(objective, "measures", {})
+    return own[name] if name in own else getattr(objective, name)
+
+
 def _require(objective: Any) -> None:
+    if isinstance(objective, KINDS):
+        return
     for name in ("inputs", "start", "gradient", "loss"):
         if not hasattr(objective, name):
             raise checks.fail(
                 "objective", objective, f"has no {name}",
-                why="A live run needs inputs (samples), start, gradient(x, rows) and loss(x).",
+                why="A live run needs an objective, or inputs (samples), start, gradient(x, rows) "
+                "and loss(x).",
                 remedy="For example objective = sdde.cluster.Softmax.digits(batch=256).",
             )  # fmt: skip
-
-
-def _dask() -> Any:
-    try:
-        import dask.distributed
-    except ImportError:
-        raise checks.fail("live", "dask.distributed", "is not installed", remedy=_INSTALL) from None
-    return dask.distributed
-
-
-@contextlib.contextmanager
-def _connect(scheduler: str | None, workers: int) -> Iterator[Any]:
-    """Yield a client of the given scheduler, or of a cluster that lives as long as the run."""
-    dask = _dask()
-    if scheduler is not None:
-        try:
-            client = dask.Client(scheduler, timeout=REACH)
-        except (OSError, ValueError, TypeError) as error:
-            raise checks.fail(
-                "scheduler", scheduler, "cannot be reached", why=str(error),
-                remedy='For example scheduler = "tcp://127.0.0.1:8786" for `dask scheduler`.',
-            ) from None  # fmt: skip
-        with client:
-            yield client
-        return
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        dask.LocalCluster(
-            n_workers=workers + 1,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # None would take port 8787 all the same
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=logging.CRITICAL,
-            memory_limit=0,
-            local_directory=folder,
-        ) as cluster,
-        dask.Client(cluster) as client,
-    ):
-        yield client
-
-
-@contextlib.contextmanager
-def _report(progress: bool | Callable[[float], None]) -> Iterator[Callable[[float], None]]:
-    if callable(progress):
-        yield progress
-        return
-    if not progress or importlib.util.find_spec("tqdm") is None:
-        yield lambda fraction: None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=1.0, bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}") as bar:
-
-        def advance(fraction: float) -> None:
-            bar.update(fraction - bar.n)
-
-        yield advance
-
-
-class _Watch:
-    """The caller's view of a run: starts the processes, fetches the log, notices deaths."""
-
-    def __init__(self, client: Any, *, embedded: bool, workers: int) -> None:
-        self.rows: list[Row] = []
-        self.records: list[Record] = []
-        self.status: Status = "lost"
-        self.lost: list[int] = []
-        self.version: str = client.get_versions()["client"]["packages"]["distributed"]
-        self._client = client
-        homes = _places(client.nthreads(), workers)
-        self._server_home, self._homes = homes[0], homes[1:]
-        try:
-            machines = client.run(
-                prepare, self._server_home, embedded=embedded, workers=sorted(set(homes))
-            )
-        except ImportError as error:
-            raise checks.fail(
-                "scheduler", client.scheduler.address, "has workers that cannot import sdde",
-                why=str(error), remedy="Install the same version of this package there.",
-            ) from None  # fmt: skip
-        self.one_clock = len(set(machines.values())) == 1
-        self._tasks: list[Any] = []
-        self._server: Any = None
-
-    def start(
-        self, objective: Any, learning_rate: float, updates: int, *, seed: int, batch: int
-    ) -> None:
-        submit = self._client.submit
-        self._server = submit(
-            ParameterServer, np.asarray(objective.start, dtype=float), learning_rate=learning_rate,
-            updates=updates, records=max(1, updates // RECORDS), actor=True, pure=False,
-            workers=[self._server_home], allow_other_workers=False,
-        ).result(timeout=PATIENCE)  # fmt: skip
-        shared = self._client.scatter(objective, workers=sorted(set(self._homes)), hash=False)
-        ready = [
-            submit(
-                warm_up, self._server, shared, batch=batch, pure=False,
-                workers=[home], allow_other_workers=False,
-            )
-            for home in self._homes
-        ]  # fmt: skip
-        self._client.gather(ready)
-        self._server.begin().result(timeout=PATIENCE)
-        self._tasks = [
-            submit(
-                work, self._server, shared, worker, seed=seed, batch=batch, pure=False,
-                workers=[home], allow_other_workers=False,
-            )
-            for worker, home in enumerate(self._homes)
-        ]  # fmt: skip
-
-    def follow(self, report: Callable[[int], None]) -> None:
-        """Fetch the log until the run is over; an early end keeps what is there."""
-        try:
-            while (state := self._fetch()) == "running" and self._alive():
-                report(len(self.rows))
-                self._pause()
-            report(len(self.rows))
-            self.status = state if state in ("done", "diverged") else "lost"
-        except KeyboardInterrupt:
-            self.status = "interrupted"
-        except (OSError, RuntimeError):  # the server's process died (dask says either)
-            self.status = "lost"
-        if self.status != "lost":
-            self._finish()
-        if not self.rows:
-            if self.status == "interrupted":
-                raise KeyboardInterrupt
-            raise RuntimeError("the server or all workers died before the first gradient")
-        if self.lost or self.status == "lost":
-            dead = f"workers {self.lost}" if self.lost else "the server"
-            warnings.warn(
-                f"{dead} died; {len(self.rows)} gradients are logged, status {self.status!r}",
-                SolutionWarning, stacklevel=4,
-            )  # fmt: skip
-
-    def _fetch(self) -> str:
-        """Bring the new part of the log over; return how the run stands."""
-        news = self._server.collect(len(self.rows), len(self.records))
-        rows, records, state = news.result(timeout=PATIENCE)
-        self.rows += rows
-        self.records += records
-        return state
-
-    def _alive(self) -> bool:
-        """Note which processes died; False if nobody is left to go on."""
-        present = self._client.nthreads()
-        for worker, (home, task) in enumerate(zip(self._homes, self._tasks, strict=True)):
-            if task.status == "error" and self._server_home in present:
-                task.result()  # the objective failed: its error is the user's to see
-            if home not in present and worker not in self.lost:
-                self.lost.append(worker)
-        return self._server_home in present and len(self.lost) < len(self._homes)
-
-    def _pause(self) -> None:
-        """Wait a moment, or less if a task ends."""
-        living = [task for i, task in enumerate(self._tasks) if i not in self.lost]
-        with contextlib.suppress(TimeoutError):
-            _dask().wait(living, timeout=POLL, return_when="FIRST_COMPLETED")
-
-    def _finish(self) -> None:
-        """Stop the workers, fetch the rest of the log, and let every task come to its end."""
-        with contextlib.suppress(OSError, RuntimeError):
-            self._server.stop().result(timeout=PATIENCE)
-            self._fetch()
-            living = [task for i, task in enumerate(self._tasks) if i not in self.lost]
-            _dask().wait(living, timeout=PATIENCE)
-
-
-def _places(threads: dict[str, int], workers: int) -> list[str]:
-    """Return the address of the server, then one address per worker, each on a free thread."""
-    addresses = sorted(threads)
-    free = [home for home in addresses[1:] for _ in range(threads[home])]
-    if len(free) < workers and addresses:  # let workers share the server's process
-        free += [addresses[0]] * threads[addresses[0]]
-    if len(free) < workers:
-        raise checks.fail(
-            "workers", workers, f"exceeds the {len(free)} threads that the scheduler offers",
-            why="Every worker occupies one thread of a dask worker for the whole run.",
-            remedy="Start more dask workers, or "
-            + (f"workers = {len(free)}." if free else "any at all."),
-        )  # fmt: skip
-    return [addresses[0], *free[:workers]]

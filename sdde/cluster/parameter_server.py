@@ -1,12 +1,13 @@
 """The two halves of a live run that live in other processes: the server of the parameters, and a
 worker.
 
-The server applies every gradient the moment it arrives and answers with fresh parameters; a worker
-computes on what it was given and sends. Nobody waits for anybody else. This module is imported by
-the worker processes, so it needs NumPy only; it does not know which processes they are or how they
-reach each other.
+The server does with every gradient what the method says, the moment it arrives, and answers with
+parameters, at once or after the next update; a worker computes on what it was given and sends. This
+module is imported by the worker processes, so it needs NumPy only; it does not know which processes
+they are or how they reach each other.
 """
 
+import asyncio
 import os
 import platform
 import signal
@@ -16,94 +17,204 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sdde.cluster.rules import Composed
+from sdde.cluster.sampler import Sampler
+from sdde.cluster.update_rule import UpdateRule
+
 Floats = NDArray[np.float64]
-Row = tuple[int, float, float, float, int, int, float]
+Row = tuple[int, float, float, float, int, int, float, bool]
 Record = tuple[int, float, Floats]
 
 NICE = 5  # how much worker processes step back behind the server
 BLOWN_UP = 1e12  # parameters of this norm will not come back
 
 
+class Wait:
+    """The answer to a worker that has to wait for the next update."""
+
+
+WAIT = Wait()
+
+
 class ParameterServer:
-    """Holds the parameters, applies gradients as they arrive, and logs each.
+    """Holds the parameters, treats gradients as they arrive, and logs each.
 
     Parameters
     ----------
     start : array (dim,)
         First parameters.
     learning_rate : float
-        Factor of every gradient.
+        Full learning rate.
     updates : int
-        Gradients to apply before the run is done.
+        Updates to make before the run is done, counted from the very first.
     records : int
         Updates between two records of the parameters.
+    method : Composed
+        The rules; plain asynchronous SGD by default.
+    crew : int
+        Number of workers (dask keeps the word ``workers`` for itself).
+    state : dict of str to array, optional
+        What `state` returned in an earlier run that this one continues.
     """
 
-    def __init__(self, start: Floats, *, learning_rate: float, updates: int, records: int) -> None:
-        self._x = np.array(start, dtype=np.float64)
-        self._learning_rate = learning_rate
+    def __init__(
+        self,
+        start: Floats,
+        *,
+        learning_rate: float,
+        updates: int,
+        records: int,
+        method: Composed | None = None,
+        crew: int = 1,
+        state: dict[str, Floats] | None = None,
+    ) -> None:
+        self._rule = UpdateRule(method or Composed(), start, learning_rate, crew)
         self._goal = updates
         self._every = records
-        self._epoch = time.perf_counter()
-        self._version = 0
-        self._reads: dict[int, tuple[float, int]] = {}
+        self._before = 0.0
+        if state is not None:
+            self._rule.restore(state)
+            self._before = float(state["elapsed"])
+        self._epoch = time.perf_counter() - self._before
+        self._reads: dict[int, tuple[float, int, Floats]] = {}
+        self._waiting: dict[int, int] = {}
         self._log: list[Row] = []
-        self._records: list[Record] = [(0, 0.0, self._x.copy())]
-        self._status = "running"
+        self._records: list[Record] = [(self._rule.version, self._before, self._rule.x)]
+        self._status = "running" if self._rule.version < updates else "done"
+
+    @property
+    def version(self) -> int:
+        """Updates made."""
+        return self._rule.version
+
+    @property
+    def status(self) -> str:
+        """How the run stands."""
+        return self._status
 
     def begin(self) -> None:
-        """Set the clock to zero, once every process is ready."""
-        self._epoch = time.perf_counter()
+        """Set the clock, once every process is ready."""
+        self._epoch = time.perf_counter() - self._before
 
-    def push(self, worker: int, gradient: Floats | None, started: float) -> Floats | None:
-        """Apply a gradient (None: a first call); return new parameters, or None to stop."""
-        now = time.perf_counter() - self._epoch
+    def _now(self) -> float:
+        return time.perf_counter() - self._epoch
+
+    def push(self, worker: int, gradient: Floats | None, started: float) -> Floats | Wait | None:
+        """Treat a gradient (None: a first call); return parameters, None to stop, or `WAIT`."""
+        now = self._now()
         if self._status == "running" and gradient is not None:
-            self._apply(worker, gradient, started - self._epoch, now)
+            kept, updated = self._treat(worker, gradient, started - self._epoch, now)
+            if kept and not updated and self._rule.idle and self._status == "running":
+                self._waiting[worker] = self._rule.version
+                return WAIT
+        return self._read(worker, now)
+
+    def ask(self, worker: int) -> Floats | Wait | None:
+        """Return parameters to a worker that had to wait, None to stop, or `WAIT` again."""
+        if self._status == "running" and self._waiting.get(worker) == self._rule.version:
+            return WAIT
+        self._waiting.pop(worker, None)
+        return self._read(worker, self._now())
+
+    def _read(self, worker: int, now: float) -> Floats | None:
         if self._status != "running":
             return None
-        self._reads[worker] = (now, self._version)
-        return self._x
+        self._reads[worker] = (now, self._rule.version, self._rule.x)
+        return self._rule.x
 
-    def _apply(self, worker: int, gradient: Floats, started: float, now: float) -> None:
-        read_time, read_version = self._reads[worker]
-        # A new array, because the old one may still be on its way to a worker.
-        self._x = self._x - self._learning_rate * gradient
-        self._version += 1
+    def _treat(
+        self, worker: int, gradient: Floats, started: float, now: float
+    ) -> tuple[bool, bool]:
+        read_time, read_version, read = self._reads[worker]
+        version = self._rule.version
+        kept, updated = self._rule.receive(worker, gradient, read, read_version)
         size = float(np.sqrt(gradient @ gradient))
         read_time, started, applied = (round(moment, 6) for moment in (read_time, started, now))
         norm = float(f"{size:.6g}")
-        row = (worker, read_time, started, applied, read_version, self._version, norm)
-        self._log.append(row)
-        if self._version >= self._goal:
+        made = version + 1 if kept else version
+        self._log.append((worker, read_time, started, applied, read_version, made, norm, not kept))
+        x = self._rule.x
+        if updated and self._rule.version >= self._goal:
             self._status = "done"
-        elif not np.sqrt(self._x @ self._x) < BLOWN_UP:
+        elif updated and not np.sqrt(x @ x) < BLOWN_UP:
             self._status = "diverged"
-        if self._version % self._every == 0 or self._status != "running":
-            self._records.append((self._version, now, self._x))
+        if updated and (self._rule.version % self._every == 0 or self._status != "running"):
+            self._records.append((self._rule.version, now, x))
+        return kept, updated
 
     def collect(self, rows: int, records: int) -> tuple[list[Row], list[Record], str]:
         """Return the log and the records that the caller lacks, and how the run stands."""
         return self._log[rows:], self._records[records:], self._status
 
+    def state(self) -> dict[str, Floats]:
+        """Return all that a later run needs to continue this one, as arrays."""
+        return {**self._rule.state(), "elapsed": np.array(self._now())}
+
     def stop(self) -> None:
         """Answer every worker with None from now on."""
         if self._status == "running":
             self._status = "stopped"
-            if self._records[-1][0] != self._version:
-                moment = time.perf_counter() - self._epoch
-                self._records.append((self._version, moment, self._x))
+            if self._records[-1][0] != self._rule.version:
+                self._records.append((self._rule.version, self._now(), self._rule.x))
 
 
-def work(server: Any, objective: Any, worker: int, *, seed: int, batch: int) -> int:
-    """Compute mini-batch gradients for `server` until it says stop; return how many."""
-    rng = np.random.default_rng([seed, worker])
-    samples = len(objective.inputs)
+class ServerActor:
+    """A `ParameterServer` as a dask actor: one call at a time, and answers may wait for an update.
+
+    Parameters
+    ----------
+    start, options
+        As for `ParameterServer`.
+    """
+
+    def __init__(self, start: Floats, **options: Any) -> None:
+        self._server = ParameterServer(start, **options)
+        self._changed = asyncio.Event()
+
+    async def begin(self) -> None:
+        """Set the clock, once every process is ready."""
+        self._server.begin()
+
+    async def push(self, worker: int, gradient: Floats | None, started: float) -> Floats | None:
+        """Treat a gradient; return parameters when the method lets the worker go on."""
+        before = self._server.version, self._server.status
+        answer = self._server.push(worker, gradient, started)
+        if (self._server.version, self._server.status) != before:
+            self._wake()
+        while isinstance(answer, Wait):
+            await self._changed.wait()
+            answer = self._server.ask(worker)
+        return answer
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def collect(self, rows: int, records: int) -> tuple[list[Row], list[Record], str]:
+        """Return the log and the records that the caller lacks, and how the run stands."""
+        return self._server.collect(rows, records)
+
+    async def state(self) -> dict[str, Floats]:
+        """Return all that a later run needs to continue this one."""
+        return self._server.state()
+
+    async def stop(self) -> None:
+        """Answer every worker with None from now on."""
+        self._server.stop()
+        self._wake()
+
+
+def work(
+    server: Any, objective: Any, worker: int, *, seed: int, batch: int, version: int = 0
+) -> int:
+    """Compute stochastic gradients for `server` until it says stop; return how many."""
+    rng = np.random.default_rng([seed, worker, version])
+    sampler = Sampler(objective, worker, batch=batch, rng=rng)
     count = 0
     x = server.push(worker, None, 0.0).result()
     while x is not None:
         started = time.perf_counter()
-        gradient = objective.gradient(x, rng.integers(samples, size=batch))
+        gradient = sampler.gradient(x)
         x = server.push(worker, gradient, started).result()
         count += 1
     return count
@@ -111,7 +222,8 @@ def work(server: Any, objective: Any, worker: int, *, seed: int, batch: int) -> 
 
 def warm_up(server: Any, objective: Any, *, batch: int) -> None:
     """Compute one gradient and reach the server once, so that no first time falls into the run."""
-    objective.gradient(objective.start, np.arange(batch) % len(objective.inputs))
+    sampler = Sampler(objective, 0, batch=batch, rng=np.random.default_rng(0))
+    sampler.gradient(np.asarray(objective.start, dtype=float))
     server.collect(0, 0).result()
 
 

@@ -69,6 +69,10 @@ class Quadratic:
         """Loss at the start, above the minimum."""
         return float(0.5 * np.sum(self.eigenvalues * self.start**2))
 
+    def loss(self, x: Any) -> float:
+        """Return the loss at `x`, a distance from the minimum along each axis."""
+        return float(0.5 * np.sum(self.eigenvalues * np.square(checks.vector("x", x))))
+
     def quadratic(self) -> "Quadratic":
         """Return the objective itself: it is its own local quadratic."""
         return self
