@@ -57,6 +57,8 @@ class Rules(NamedTuple):
     cancel: bool
     rounds: bool
     budget: int  # of staleness, kept by holding workers back; -1: none
+    blocks: int  # of shared memory; 0: everything is read and written at one instant
+    share: float
     publish: int  # updates from one version that workers can read to the next
     lead: int  # -1: nobody waits for the slowest
     admission: int
@@ -180,6 +182,8 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float, dim: int
     plan, power, offset, breaks = _schedule(schedule)
     return Rules(
         size=size, balanced=balanced, idle=group.idle, cancel=group.cancel or balanced,
+        blocks=0 if method.memory is None else min(method.memory.blocks, dim),
+        share=0.0 if method.memory is None else float(method.memory.share),
         rounds=isinstance(waiting, rule.GradientTable),
         budget=-1 if method.budget is None else method.budget, publish=method.publish,
         lead=waiting.most if isinstance(waiting, rule.Lead) else -1,

@@ -48,6 +48,43 @@ class SequentialSGD:
 
 
 @dataclass(frozen=True, slots=True)
+class Hogwild:
+    """Workers on shared memory that read and write without locks, block by block.
+
+    What a worker reads may mix blocks of different ages; changes of a component are never lost.
+    Reading and writing take the system's time of communication.
+
+    Parameters
+    ----------
+    blocks : int
+        Blocks of consecutive parameters that are read and written one after the other.
+    share : float
+        Part of the time of communication that reading takes, in [0, 1].
+
+    References
+    ----------
+    .. [1] F. Niu, B. Recht, C. Ré, S. Wright, "Hogwild!: a lock-free approach to parallelizing
+           stochastic gradient descent", NIPS 2011 (arXiv:1106.5730).
+
+    Examples
+    --------
+    >>> Hogwild(16).composed.memory
+    Piecewise(blocks=16, share=0.5)
+    """
+
+    blocks: int = 16
+    share: float = field(default=0.5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        rules.Piecewise(self.blocks, share=self.share)
+
+    @property
+    def composed(self) -> Composed:
+        """The method as rules."""
+        return Composed(memory=rules.Piecewise(self.blocks, share=self.share))
+
+
+@dataclass(frozen=True, slots=True)
 class Synchronous:
     """One update by the mean of one gradient of each worker; everybody waits for the slowest.
 

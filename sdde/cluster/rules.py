@@ -222,6 +222,35 @@ class Near:
         checks.positive("distance", self.distance, example=0.1)
 
 
+@dataclass(frozen=True, slots=True)
+class Piecewise:
+    """Read and write the parameters in blocks, one after the other, while others do the same.
+
+    A job takes the system's time of communication to read all blocks and to write them, in equal
+    steps; between lies its computation. The first block is read at once.
+
+    Parameters
+    ----------
+    blocks : int
+        Blocks of consecutive parameters, >= 1; at most all are single parameters.
+    share : float
+        Part of the time of communication that reading takes, in [0, 1].
+
+    Examples
+    --------
+    >>> Piecewise(16).share
+    0.5
+    """
+
+    blocks: int
+    share: float = field(default=0.5, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.integer("blocks", self.blocks, lowest=1)
+        if checks.nonnegative("share", self.share, example=0.5) > 1:
+            raise checks.fail("share", self.share, "is above 1", remedy="share = 0.5")
+
+
 Waiting = Group | BalancedGroup | GradientTable | Lead
 Admission = Fresh | Young | Chance | Large | Near
 
@@ -256,6 +285,8 @@ class Composed:
         gradient and all that are under way can still be taken within the budget.
     publish : int
         Workers read parameters that are renewed only every so many updates.
+    memory : Piecewise or None
+        How workers on shared memory read and write; None: all parameters at one instant.
     projection : Ball, Box or None
         Set that the parameters are projected onto after each update.
 
@@ -278,12 +309,13 @@ class Composed:
     projection: Projection | None = field(default=None, kw_only=True)
     budget: int | None = field(default=None, kw_only=True)
     publish: int = field(default=1, kw_only=True)
+    memory: Piecewise | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("waiting", Waiting), ("admission", Admission | None), ("rate", Rate | None),
             ("schedule", AnySchedule | None), ("compensation", Compensation | None),
-            ("projection", Projection | None),
+            ("projection", Projection | None), ("memory", Piecewise | None),
         ):  # fmt: skip
             value = getattr(self, name)
             if not isinstance(value, allowed):
@@ -304,9 +336,23 @@ class Composed:
                 "admission", self.admission, "does not go with GradientTable",
                 why="It takes every gradient.",
             )  # fmt: skip
+        if self.memory is not None:
+            self._check_memory(self.memory)
         checks.integer("publish", self.publish, lowest=1)
         if self.budget is not None:
             self._check_budget(self.budget)
+
+    def _check_memory(self, memory: Piecewise) -> None:
+        plain = Composed(
+            rate=self.rate, schedule=self.schedule, clip=self.clip, memory=None
+        )  # fmt: skip
+        for name in self.__slots__:
+            if name != "memory" and getattr(self, name) != getattr(plain, name):
+                raise checks.fail(
+                    "memory", memory, f"does not go with {name} = {getattr(self, name)!r}",
+                    why="No server looks at gradients: workers write them themselves.",
+                    remedy="Only rate, schedule and clip go with it.",
+                )  # fmt: skip
 
     def _check_budget(self, budget: int) -> None:
         checks.integer("budget", budget, lowest=0)

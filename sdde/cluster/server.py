@@ -53,6 +53,7 @@ from sdde.cluster.recording import (
     write_update,
 )
 from sdde.cluster.rules import Composed
+from sdde.cluster.shared_memory_loop import run_shared
 from sdde.cluster.timing import (
     AHEAD,
     chance,
@@ -392,13 +393,15 @@ def run_block(
 
 _SOURCES = (
     "server", "plain_loop", "timing", "weighing", "gradients", "encoding", "workspace", "recording",
-    "grouping", "pacing",
+    "grouping", "pacing", "shared_memory_loop",
 )  # fmt: skip
 
 
 def event_loop(rules: Rules, machines: Machines, plan: Plan, dim: int) -> Any:
     """Return the loop for such runs, compiled, from the cache on disk if it was compiled before."""
     queues = machines.link >= 0 or machines.update >= 0 or not machines.fixed
+    if rules.blocks:
+        return _compiled("shared")
     if queues or plan.log or _numbers(rules) != _PLAIN:
         return _compiled("general")
     return _compiled("scalar" if plan.diagonal and dim == 1 else "plain")
@@ -428,7 +431,9 @@ def _compiled(kind: str) -> Any:
     here = Path(__file__).parent
     sources = [(here / f"{name}.py").read_bytes() for name in _SOURCES]
     loop = run_block
-    if kind != "general":
+    if kind == "shared":
+        loop = run_shared
+    elif kind != "general":
         given = {**run_plain.__globals__, "SCALAR": kind == "scalar"}
         loop = FunctionType(run_plain.__code__, given, run_plain.__name__)
     key = storage.key_of(kind.encode(), *sources)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.cluster import rules as rule
+from sdde.cluster.changing import Drifting, Replay
 from sdde.cluster.encoding import (
     Machines,
     Plan,
@@ -29,7 +30,7 @@ from sdde.cluster.machine_tables import machines_of
 from sdde.cluster.objective_kinds import check_objective, check_owners, measures_of
 from sdde.cluster.run_statistics import Staleness
 from sdde.cluster.runs import STATUS, Runs
-from sdde.cluster.system import System
+from sdde.cluster.system import SharedLink, System
 
 Floats = NDArray[np.float64]
 
@@ -162,6 +163,8 @@ def simulate(
     composed = method.composed
     _check_start(start, composed)
     _check_buffer(system, composed)
+    if composed.memory is not None:
+        _check_memory(system, start)
     machines = machines_of(system, count, stationary=start == "stationary")
     rules = rules_of(composed, count, rate, objective.dim)
     from sdde.engine import streams
@@ -303,6 +306,20 @@ def _check_buffer(system: System, method: rule.Composed) -> None:
             "system", system, "has a buffer, but workers wait for updates with this method",
             why="A worker that waits has no use for a place where its work waits without it.",
             remedy="Leave out buffer, or use a method in which nobody waits.",
+        )  # fmt: skip
+
+
+def _check_memory(system: System, start: str) -> None:
+    simple = not (
+        isinstance(system.communication, SharedLink) or system.update_time is not None
+        or system.outages is not None or system.buffer is not None
+        or any(isinstance(item, Drifting | Replay) for item in system.compute_sources(1))
+    )  # fmt: skip
+    if not simple or start == "stationary":
+        raise checks.fail(
+            "system", system, "has more than compute times and links of the workers' own",
+            why="On shared memory there is no server, and workers are taken to be steady.",
+            remedy='For example System(1.0, communication=0.1), with start = "together".',
         )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from sdde.cluster.samples import Samples, digits, samples_of, starting_point
 
 Floats = NDArray[np.float64]
 
+
 @dataclass(frozen=True, eq=False)
 class Softmax:
     r"""Multinomial logistic regression with an L2 penalty on all parameters.

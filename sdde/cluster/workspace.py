@@ -31,6 +31,8 @@ class Workspace(NamedTuple):
     times: Floats  # compute times of each worker's next jobs, drawn ahead
     noise: Floats  # normals of the same jobs
     spare: Floats
+    access: Floats  # (workers,): time to read and write shared memory
+    scale: Floats  # (workers,): weights of gradients that are being written
     shown: Floats  # parameters that workers can read
     surplus: Floats  # (workers, dim): gradients of the next round
     weights: Floats  # of the group so far
@@ -60,7 +62,7 @@ def empty_workspace(machines: Machines, rules: Rules, dim: int) -> Workspace:
     """Return a workspace for these machines and rules."""
     workers = len(machines.compute)
     slots = workers + max(machines.buffer, 0)
-    table = workers if rules.balanced or rules.rounds else 0
+    table = workers if rules.balanced or rules.rounds or rules.blocks else 0
     leaves = 1
     while leaves < workers + (machines.update >= 0):
         leaves *= 2
@@ -75,7 +77,8 @@ def empty_workspace(machines: Machines, rules: Rules, dim: int) -> Workspace:
         key=floats(2 * leaves), owner=integers(2 * leaves), x=floats(dim), step=floats(dim),
         total=floats(dim), velocity=floats(dim), behind=floats(dim), reads=floats(slots, dim),
         sums=floats(table, dim), surplus=floats(workers if rules.rounds else 0, dim),
-        shown=floats(dim), weights=floats(1), down_from=floats(workers), down_until=floats(workers),
+        access=floats(workers), scale=floats(workers), shown=floats(dim),
+        weights=floats(1), down_from=floats(workers), down_until=floats(workers),
         squares=floats(workers if rules.decay >= 0.0 else 0, dim),
         tail=floats(len(rules.table)), free=floats(machines.capacity),
         times=floats(AHEAD * workers), noise=floats(AHEAD * workers), spare=floats(AHEAD),
