@@ -1,5 +1,7 @@
 """Workers on shared memory: a plain-Python twin, and what inconsistent reads are."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -82,10 +84,11 @@ def test_mean_staleness_on_shared_memory_is_the_number_of_workers_less_one():
 def test_rules_that_need_a_server_are_refused():
     """Workers write gradients themselves: nobody joins, drops or corrects them."""
     memory = cluster.Piecewise(4)
-    for rule in (
+    rules: tuple[dict[str, Any], ...] = (
         {"momentum": 0.9}, {"admission": cluster.Fresh(3)}, {"waiting": cluster.Group(2)},
         {"budget": 3}, {"projection": cluster.Ball(1.0)},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for rule in rules:
         with pytest.raises(ArgumentError, match=r"^memory = "):
             cluster.Composed(memory=memory, **rule)
     with pytest.raises(ArgumentError, match=r"^system = "):
