@@ -10,6 +10,7 @@ file, a lock, a C pointer) raises `Unhashable`, so that the caller can do withou
 import dis
 import functools
 import hashlib
+import struct
 import sys
 import types
 from collections.abc import Iterator
@@ -63,11 +64,9 @@ def fingerprint(*values: object) -> bytes:
 
 
 def _joined(tag: bytes, *parts: bytes) -> bytes:
-    hasher = hashlib.sha256()
-    for part in (tag, *parts):
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
-    return hasher.digest()
+    every = (tag, *parts)
+    lengths = struct.pack(f"<{len(every) + 1}q", len(every), *map(len, every))
+    return hashlib.sha256(b"".join((lengths, *every))).digest()
 
 
 class _Reader:

@@ -119,12 +119,18 @@ def _end_lanes(ring, row, n, count, dim, width, limit, ended_at):
 def _save_rows(ring, row, count, lanes, width, out, first, column):
     """Keep `count` rows of the ring that follow one another, as columns of `out`."""
     dim = out.shape[2]
+    if width == 1 and ring.shape[1] == dim:  # rows of both lie one behind the other
+        source = floats_of(ring[row:], (count * dim,))
+        target = floats_of(out[first, column:], (count * dim,))
+        for k in range(count * dim):
+            target[k] = source[k]
+        return
     for lane in range(lanes):
         kept = out[first + lane]
         for i in range(dim):
-            source = i * width + lane
+            source_column = i * width + lane
             for k in range(count):
-                kept[column + k, i] = ring[row + k, source]
+                kept[column + k, i] = ring[row + k, source_column]
 
 
 @_inline
