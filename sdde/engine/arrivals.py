@@ -216,7 +216,7 @@ class _ArrivalWriter:
             state, late = "before[0]", f"floats_of(d_{name}, ({seen},))"
         call = f"{name}(s, {state}, {late}{'' if mark is None else f', {mark}'}{self.writer.more})"
         if layout.scalar or mark is None:
-            text.add(f"{outputs[0]} = {call}")
+            text.add(f"{outputs[0]} = float({call})")
             return
         text.add(f"all_{name} = {call}")
         if layout.dim > LARGEST_WRITTEN:

@@ -309,7 +309,7 @@ class LagWriter:
         state = ""
         if x:
             state = f", {x[0]}" if self.layout.scalar else f", x_delay{place}{mark}"
-        lane.add(f"{target} = delay{place}({t}{state}{self.writer.more})")
+        lane.add(f"{target} = float(delay{place}({t}{state}{self.writer.more}))")
 
     def write_seen(
         self, text: Text, name: str, lags: tuple[Lag, ...], first: int, channel: int

@@ -86,11 +86,15 @@ def _far(t, x):
     return 0.1 + 0.2 * x[0] * x[0] / (1.0 + x[1] * x[1] + x[0] * x[0])
 
 
-@pytest.mark.parametrize("paths", [1, 70])
-def test_a_system_with_delays_of_all_kinds_equals_its_plain_python_twin(paths):
+def _branching(t, x):
+    return 0.3 if x[1] > 0.5 else 0.02
+
+
+@pytest.mark.parametrize(("paths", "far"), [(1, _far), (70, _far), (3, _branching)])
+def test_a_system_with_delays_of_all_kinds_equals_its_plain_python_twin(paths, far):
     """Components, delays and lanes must not be mixed up."""
     delays = (
-        sdde.StateDelay(_far, longest=0.4), sdde.RandomDelay(LAW), WINDOW,
+        sdde.StateDelay(far, longest=0.4), sdde.RandomDelay(LAW), WINDOW,
         sdde.TimeDelay(lambda t: 0.3 * t, longest=0.31),
     )  # fmt: skip
     problem = sdde.Problem(_turn, (0.2, 0.1), delays=delays, history=[1.0, 0.5])
@@ -98,7 +102,7 @@ def test_a_system_with_delays_of_all_kinds_equals_its_plain_python_twin(paths):
     twin = slow.Twin(
         _turn, lambda t, x, d: (0.2, 0.1),
         (
-            slow.State(_far), slow.Drawn(drawn(LAW)), slow.Sum(WINDOW.weights(0.02)),
+            slow.State(far), slow.Drawn(drawn(LAW)), slow.Sum(WINDOW.weights(0.02)),
             slow.Time(lambda t: 0.3 * t),
         ),
         lambda t: [1.0, 0.5], 0.0, 0.02, 4, paths - 1,
@@ -374,6 +378,22 @@ def test_a_delay_out_of_its_bounds_ends_the_run_with_an_error(delay, match, thre
     problem = sdde.Problem(lambda t, x, d: 0.0, 1.0, delays=(0.5, delay), history=0.0)
     with pytest.raises(sdde.ArgumentError, match=match):
         sdde.solve(problem, (0.0, 3.0), dt=0.01, paths=20_000, rng=1, threads=threads, save="final")
+
+
+def test_functions_may_return_whole_numbers():
+    """Branches on the time make them functions that are called; 1 is a delay like 1.0."""
+    whole, real = (
+        sdde.Problem(
+            lambda t, x, d: -d[0], 0.1, delays=sdde.TimeDelay(function, 2.0), history=1.0,
+            jumps=sdde.Jump(rate, lambda t, x, d, mark: 0.1, longest_rate=2.0),
+        )
+        for function, rate in (
+            (lambda t: 1 if t < 1.0 else 2, lambda t, x, d: 1 if x < 0.5 else 2),
+            (lambda t: 1.0 if t < 1.0 else 2.0, lambda t, x, d: 1.0 if x < 0.5 else 2.0),
+        )
+    )  # fmt: skip
+    x, y = (sdde.solve(p, (0.0, 3.0), dt=0.1, rng=1, paths=3).x for p in (whole, real))
+    np.testing.assert_array_equal(x, y)
 
 
 def test_a_diverging_path_does_not_break_the_bounds_of_its_delay():
