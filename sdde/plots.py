@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from sdde.cluster.trace_log import Trace
     from sdde.solving.orders import Convergence
-    from sdde.solving.solution import Solution
-
-_FAN = 30  # paths drawn; more make a blot
 
 
 def _axes(ax: "Axes | None") -> "Axes":
@@ -27,48 +24,6 @@ def _axes(ax: "Axes | None") -> "Axes":
     from matplotlib import pyplot
 
     return pyplot.subplots(figsize=(7.0, 4.0), layout="constrained")[1]
-
-
-def plot_solution(solution: "Solution", ax: "Axes | None" = None) -> "Axes":
-    """Draw up to 30 paths, the mean over paths and the band of the middle 90 %, for each component.
-
-    Parameters
-    ----------
-    solution : Solution
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    axes = _axes(ax)
-    states = solution.x.reshape(*solution.x.shape[:2], math.prod(solution.state_shape))
-    for i in range(states.shape[2]):
-        label, color = f"x[{i}]" if solution.state_shape else "x", f"C{i % 10}"
-        if solution.moments is not None:
-            mean, spread = (m.reshape(len(solution.t), -1)[:, i] for m in (solution.mean(), solution.var()))
-            spread = 2.0 * np.sqrt(spread)
-            axes.plot(solution.t, mean, color=color, label=f"mean of {label}, +- 2 deviations")
-            axes.fill_between(
-                solution.t, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0
-            )
-            continue
-        if solution.paths == 1:
-            axes.plot(solution.t, states[0, :, i], color=color, linewidth=1.0, label=label)
-            continue
-        fan = states[:_FAN, :, i].T
-        axes.plot(solution.t, fan, color=color, alpha=0.25, linewidth=0.6)
-        finite = states[np.isfinite(states[:, :, i]).all(axis=1), :, i]
-        if len(finite):
-            low, high = np.quantile(finite, [0.05, 0.95], axis=0)
-            axes.fill_between(solution.t, low, high, color=color, alpha=0.15, linewidth=0)
-            axes.plot(solution.t, finite.mean(axis=0), color=color, label=f"mean of {label}")
-    axes.set_xlabel("t")
-    axes.set_ylabel("x")
-    if 1 < states.shape[2] <= 10 or solution.paths > 1:
-        axes.legend(loc="best", frameon=False)
-    return axes
 
 
 def plot_convergence(convergence: "Convergence", ax: "Axes | None" = None) -> "Axes":

@@ -5,7 +5,6 @@ times, the history before the start, a figure, labelled arrays. It carries the p
 the time step, so that it can be made again. Nothing here steps or compiles.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from sdde.solving.execute import Progress
 from sdde.solving.moments import Statistics, streamed_quantile
 from sdde.solving.saving import SavedTimes
 from sdde.solving.watching import Functional, Hit, Watched, watch
+from sdde.solving.wording import message_of, summary_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
-LIMIT = 1e12  # a state beyond this has diverged
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True, repr=False)
@@ -125,32 +124,7 @@ class Solution:
     @property
     def message(self) -> str:
         """What became of the paths, in words."""
-        counts = Counter(self.status.tolist())
-        if counts["done"] == self.paths:
-            who = "The path" if self.paths == 1 else f"All {self.paths} paths"
-            return f"{who} reached t = {self.t_span[1]:g}."
-        parts = []
-        if counts["hit"]:
-            parts.append(
-                f"{counts['hit']} of {self.paths} paths hit (at t = {np.nanmin(self.hit_time):.6g}"
-                f" to {np.nanmax(self.hit_time):.6g})."
-            )
-            if counts["hit"] + counts["done"] == self.paths:
-                return parts[0]
-        if counts["diverged"]:
-            index = np.flatnonzero(self.status == "diverged")
-            first = index[np.argmin(self.end_time[index])]
-            parts.append(
-                f"{counts['diverged']} of {self.paths} paths diverged (first at t ="
-                f" {self.end_time[first]:.6g}, path {first}; |x| passed {LIMIT:.0e})."
-            )
-        if counts["interrupted"]:
-            parts.append(
-                f"{counts['interrupted']} of {self.paths} paths were interrupted before t ="
-                f" {self.t_span[1]:g}."
-            )
-        parts.append("  solution.status says which; solution.x holds nan after that time.")
-        return "\n".join(parts)
+        return message_of(self)
 
     def mean(self) -> Floats:
         """Return the mean over paths, ``(times, *state_shape)``; nan where a path diverged."""
@@ -359,21 +333,39 @@ class Solution:
 
         return extend(self, t1, save, threads, progress)
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw some paths, their mean and a 90 % band for each component.
+    def plot(
+        self, ax: "Axes | None" = None, *, kind: str = "paths", t: float | None = None,
+        delay: float | None = None, components: tuple[int, int] = (0, 1),
+    ) -> "Axes":  # fmt: skip
+        """Draw the solution.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure by default.
+        kind : {"paths", "histogram", "phase", "delay"}, optional
+            Up to 30 paths, their mean and the band of the middle 90 % for each component; the
+            states of all paths at one time; one component against another; or a component against
+            itself a delay earlier.
+        t : float, optional
+            The time of a histogram; by default the last saved one.
+        delay : float, optional
+            The delay of ``kind="delay"``; by default the problem's first.
+        components : (int, int), optional
+            The components of ``kind="phase"``; the first is that of ``kind="delay"``.
 
         Returns
         -------
         matplotlib.axes.Axes
-        """
-        from sdde.plots import plot_solution
 
-        return plot_solution(self, ax)
+        Raises
+        ------
+        sdde.ArgumentError
+            If the solution does not hold what such a figure needs.
+        """
+        from sdde.solution_figures import draw_solution
+
+        return draw_solution(self, ax, kind, t, delay, components)
 
     def to_xarray(self) -> "xarray.Dataset":
         """Return the states as a labelled dataset (needs the package xarray).
@@ -465,17 +457,4 @@ class Solution:
         return cls(problem=problem, times=times, **fields)
 
     def __repr__(self) -> str:
-        counts = Counter(self.status.tolist())
-        states = ", ".join(f"{count} {word}" for word, count in counts.most_common())
-        kind = f"a {self.state_shape[0]}-component" if self.state_shape else "a scalar"
-        first, last = self.t[0], self.t[-1]
-        lines = (
-            f"Solution: {self.paths} path{'s' * (self.paths != 1)} of {kind} equation",
-            f"  t       {len(self.times)} times from {first:g} to {last:g}, dt = {self.dt:g}",
-            f"  x       shape {self.x.shape}, {self.x.nbytes / 1e6:.3g} MB"
-            + (", statistics streamed" if self.moments is not None else ""),
-            f"  status  {states}",
-            *([f"  each    {', '.join(self.functionals)}"] if self.functionals else []),
-            f"  method  {self.method}, seed {self.seed}",
-        )
-        return "\n".join(lines)
+        return summary_of(self)

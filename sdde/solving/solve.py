@@ -36,9 +36,10 @@ from sdde.solving.moments import (
 )
 from sdde.solving.plan import Plan, plan
 from sdde.solving.saving import SavedTimes, continue_saves, plan_saves, steps_between
-from sdde.solving.solution import LIMIT, Solution
+from sdde.solving.solution import Solution
 from sdde.solving.starting import warn_of_lost_order
 from sdde.solving.watching import Functional, Hit, Watched, watch
+from sdde.solving.wording import LIMIT
 
 Floats = NDArray[np.float64]
 _STATUS = {
