@@ -394,11 +394,9 @@ class Solution:
         --------
         >>> import sdde
         >>> problem = sdde.Problem(lambda t, x, delayed: -delayed[0], delays=1.0, history=1.0)
-        >>> sdde.solve(problem, (0.0, 2.0), dt=0.1, save=10).to_dataframe()
-           path    t    x
-        0     0  0.0  1.0
-        1     0  1.0  0.0
-        2     0  2.0 -0.45
+        >>> table = sdde.solve(problem, (0.0, 2.0), dt=0.1, save=10).to_dataframe()
+        >>> list(table.columns), len(table)
+        (['path', 't', 'x'], 3)
         """
         from sdde.solving.labels import to_dataframe
 
