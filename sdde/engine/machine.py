@@ -168,7 +168,8 @@ def _exception(status: int, address: int | None) -> BaseException:
         raised = _Raised.from_address(address)
         try:
             kind, args = pickle.loads(ctypes.string_at(raised.data, raised.size))[:2]
-            return kind(*(args or ()))
-        except Exception:  # made with values of the run, which need the compiler to be read
+            # Values of the run are not in the description, something else stands for them.
+            return kind(*(arg for arg in args or () if isinstance(arg, str | int | float)))
+        except Exception:  # of a kind that cannot be made from this
             pass
     return RuntimeError("a function of the problem raised an exception")

@@ -280,3 +280,17 @@ def test_a_model_compiled_before_starts_without_the_compiler(fresh_cache):
     again = subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
     assert first[:2] == ["True", "True"]
     assert again == ["False", "False", "False"]
+
+
+def test_what_a_compiled_function_raises_reaches_the_caller():
+    """A function that is compiled as it stands may refuse a state."""
+
+    def drift(t, x, delayed):
+        if x > 2.0:
+            raise ValueError("too large", x)
+        return 1.0
+
+    problem = sdde.Problem(drift, history=1.0)
+    with pytest.raises(ValueError, match="too large") as info:
+        sdde.solve(problem, (0.0, 3.0), dt=0.1, rng=1)
+    assert info.value.args == ("too large",)
