@@ -393,13 +393,17 @@ class Trace:
         """
         return as_law(self.cycle_time(worker), "cycle_time")
 
-    def system(self, *, alike: bool = True) -> System:
+    def system(self, *, alike: bool = True, replay: bool = False) -> System:
         """Return the machines of this run, for the simulator and the theory.
 
         Parameters
         ----------
         alike : bool
             True: one law of the cycle time for all workers. False: one law for each.
+        replay : bool
+            Take the recorded cycles of each worker in their order instead of drawing from their
+            law: the same arrivals, on another objective or by another method. A worker stops after
+            its last one.
 
         Returns
         -------
@@ -408,6 +412,11 @@ class Trace:
             both the rate of updates and the delays of this number of workers come out as measured.
         """
         checks.flag("alike", alike)
+        if checks.flag("replay", replay):
+            from sdde.cluster.trace_replay import replay_of
+
+            self._need("whose cycles to replay", "worker")
+            return replay_of(self)
         if alike or "worker" not in self:
             return System(self.cycle_time(), workers=self.workers if "worker" in self else None)
         return System([self.cycle_time(int(code)) for code in np.unique(self.data["worker"])])
