@@ -90,10 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status is 0 if every target is met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="one round, one script")
+    parser.add_argument("--rounds", type=int, help="how often everything is started (default 5)")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
     options = parser.parse_args(arguments)
     scripts = list(SCRIPTS)
-    taken = measure(1 if options.quick else 5, scripts=scripts[:1] if options.quick else scripts)
+    rounds = options.rounds or (1 if options.quick else 5)
+    taken = measure(rounds, scripts=scripts[:1] if options.quick else scripts)
     rows = [
         [name, f"{np.median(values):.2f} ({values.min():.2f}–{values.max():.2f})"]
         for name, values in taken.items()

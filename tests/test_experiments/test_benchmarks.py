@@ -149,7 +149,12 @@ def test_every_size_of_the_scaling_study_is_positive():
 
 @pytest.mark.parametrize(
     ("script", "options"),
-    [("engine", ["--only", "W2"]), ("start", []), ("scaling", ["--figure", "FIGURE"])],
+    [
+        ("engine", ["--only", "W2"]),
+        ("start", []),
+        ("scaling", ["--figure", "FIGURE"]),
+        ("features", []),
+    ],
 )
 def test_each_script_runs_quickly_and_ends_in_a_verdict(script, options, tmp_path):
     """Numbers from a small run are not judged here: the machine may be busy."""
