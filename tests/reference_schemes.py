@@ -6,6 +6,7 @@ The increments are given; diffusions are matrices (components, Wiener processes)
 import math
 
 import numpy as np
+import scipy.optimize
 
 
 def _whole(ratio):
@@ -98,3 +99,73 @@ SCHEMES = {
     "tamed-euler": _tamed_euler,
     "euler-heun": _euler_heun,
 }
+
+
+def implicit(theta, drift, delays, history, t0, dt, noise, args=()):
+    """The theta scheme with its equation solved to the end; `noise(n, t, x, d)` is g dW."""
+    past = Past(history, t0, dt, delays)
+    for n in range(noise.steps):
+        t, x, d = t0 + n * dt, past.states[n], past.delayed(n)
+        known = x + noise(n, t, x, d)
+        if theta < 1.0:
+            known = known + (1.0 - theta) * dt * np.asarray(drift(t, x, d, *args))
+
+        def residual(y, n=n, known=known):
+            past.states[n + 1] = y
+            end = drift(t0 + (n + 1) * dt, y, past.delayed(n + 1), *args)
+            return y - known - theta * dt * np.asarray(end)
+
+        past.states.append(x)
+        y, info, flag, _ = scipy.optimize.fsolve(residual, x, xtol=1e-13, full_output=True)
+        assert flag == 1 or np.abs(info["fvec"]).max() < 1e-12
+        past.states[n + 1] = y
+    return np.array(past.states)
+
+
+def recorded_integral(moves, fine, lag, n, early, late):
+    """The iterated integral over step n from fine increments (steps, channels) of one path.
+
+    Between two neighbouring points both legs are straight lines. `lag` 0 is the Itô integral; its
+    fine steps then add -dt/2 for two equal legs, left to the caller.
+    """
+    total = reached = 0.0
+    for r in range(n * fine, (n + 1) * fine):
+        before = moves[r - lag * fine, early] if r >= lag * fine else 0.0
+        total += (reached + 0.5 * before) * moves[r, late]
+        reached += before
+    return total
+
+
+def milstein(drift, diffusion, slopes, delays, history, t0, dt, moves, fine, *, strat=False):
+    """Milstein's scheme on one path of fine increments (steps, channels).
+
+    `slopes(t, x, d)` returns dg[i, k] / dx[a] and dg[i, k] / dd[j, a], shapes (i, k, a) and
+    (i, k, j, a).
+    """
+    past = Past(history, t0, dt, delays)
+    lags = [round(delay / dt) for delay in delays]
+    steps, channels = len(moves) // fine, moves.shape[1]
+    kept = []
+    for n in range(steps):
+        t, x, d = t0 + n * dt, past.states[n], past.delayed(n)
+        g = np.asarray(diffusion(t, x, d))
+        kept.append(g)
+        dw = moves[n * fine : (n + 1) * fine].sum(axis=0)
+        by_state, by_delayed = (np.asarray(s, dtype=float) for s in slopes(t, x, d))
+        new = x + np.asarray(drift(t, x, d)) * dt + g @ dw
+        for early in range(channels):
+            for late in range(channels):
+                present = recorded_integral(moves, fine, 0, n, early, late)
+                if early == late and not strat:
+                    present -= 0.5 * dt
+                new = new + by_state[:, late] @ g[:, early] * present
+                for j, lag in enumerate(lags):
+                    if n < lag:
+                        continue
+                    if lag == 0:
+                        new = new + by_delayed[:, late, j] @ g[:, early] * present
+                        continue
+                    area = recorded_integral(moves, fine, lag, n, early, late)
+                    new = new + by_delayed[:, late, j] @ kept[n - lag][:, early] * area
+        past.states.append(new)
+    return np.array(past.states)

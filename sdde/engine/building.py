@@ -19,7 +19,7 @@ from sdde.engine import machine, storage, streams
 from sdde.engine.failures import compile_error, not_a_function
 from sdde.engine.fingerprint import Unhashable, fingerprint
 from sdde.engine.forms import Forms, forms_of
-from sdde.engine.kernels import delaying, driver, elementary, increments, trigonometric
+from sdde.engine.kernels import delaying, driver, elementary, increments, integrals, trigonometric
 from sdde.engine.kernels.arriving import gap_before
 from sdde.engine.kernels.calling import TABLE, entry, signature_of
 from sdde.engine.kernels.memory import floats_of, room1, room2, room3
@@ -90,7 +90,8 @@ def build_own(name: str, key: str) -> Code:
     """Compile a function of the engine itself: one that Python enters, or one that makes noise."""
     if name in _ENTERED:
         return build(entry(getattr(driver, name), _ENTERED[name]), TABLE, key)
-    function = getattr(driver, name, None) or getattr(increments, name)
+    homes = [home for home in (driver, increments, integrals) if name in vars(home)]
+    function = vars(homes[0])[name]
     return build(function, signature_of(NOISE_FILL), key)
 
 

@@ -115,9 +115,11 @@ def compiled_driver() -> machine.Entry:
 def compiled_noise(width: int, kind: str = "plain") -> machine.Code:
     """Return the function that fills the noise of blocks of `width` paths.
 
-    `kind` is "plain" (drawn at the time step itself), "summed" (over finer steps, or mirrored) or
-    "recorded".
+    `kind` is "plain" (drawn at the time step itself), "summed" (over finer steps, or mirrored),
+    "recorded" or "integrals" (with iterated integrals, from any of these).
     """
+    if kind == "integrals":
+        return _own("noise_with_integrals", lambda code: code)
     name = {"plain": "noise", "summed": "summed", "recorded": "recorded"}[kind]
     single = width == 1 and kind != "recorded"
     return _own(f"{name}_of_steps" if single else f"{name}_of_paths", lambda code: code)
@@ -126,7 +128,8 @@ def compiled_noise(width: int, kind: str = "plain") -> machine.Code:
 def noise_filler(width: int, kind: str = "plain") -> Callable[..., None]:
     """Return `compiled_noise` as a function of keywords, named as in `signatures.NOISE_FILL`."""
     fill = _own("fill_noise", lambda code: machine.Entry(code, FILL_NOISE))
-    return functools.partial(fill, noise=compiled_noise(width, kind).address)
+    none = {"pairs": np.empty((0, 3), dtype=np.int64), "lags": np.empty(0, dtype=np.int64)}
+    return functools.partial(fill, noise=compiled_noise(width, kind).address, terms=0, **none)
 
 
 def _own(name: str, use: Callable[[machine.Code], Any]) -> Any:
@@ -167,11 +170,13 @@ def describe(
         )
         for jump in problem.jumps
     )
+    pairs, kept = method.extras(problem, state_shape, channels)
     layout = Layout(
         dim=dim, scalar=state_shape == (), lags=tuple(map(lag_of, problem.delays)),
         channels=channels,
         additive=additive, parameters=parameters, jumps=jumps, method=method, width=width,
-        matrix=problem.has_noise_matrix,
+        noise=problem.noise, stratonovich=problem.calculus == "stratonovich", pairs=pairs,
+        kept=kept,
     )  # fmt: skip
     return layout, values
 

@@ -127,7 +127,7 @@ def _read(
         raise Untraceable(reason, *raising_line(error.__traceback__)) from error
     if tape.refusal is not None:  # raised, and caught by the user's code
         raise tape.refusal
-    nodes, outputs = _living(tape.nodes, outputs)
+    nodes, outputs = living(tape.nodes, outputs)
     size = int(parameters(args).size)
     return Expressions(nodes, outputs, shape, state_shape, n_delays, size, extra, fixed)
 
@@ -147,7 +147,7 @@ def _outputs(tape: Tape, value: Any) -> tuple[tuple[int, ...], Shape]:
     return tuple(nodes), plain_shape
 
 
-def _living(
+def living(
     nodes: Sequence[Node], outputs: Sequence[int]
 ) -> tuple[tuple[Node, ...], tuple[int, ...]]:
     """Return the nodes that the outputs need, renumbered."""

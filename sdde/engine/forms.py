@@ -16,12 +16,11 @@ import numpy as np
 
 from sdde.engine.expressions import Expressions, Untraceable, trace
 from sdde.engine.lags import all_delays
-from sdde.engine.layout import LARGEST_WRITTEN, functions_of
+from sdde.engine.layout import LARGEST_WRITTEN, LONGEST_LINE, functions_of
 from sdde.equation.delays import StateDelay
 from sdde.equation.problem import Problem
 
-_LONGEST_LINE = 1000  # operations of one function; more take too long to compile
-_LONGEST_OF_LARGE = 256  # the same with outputs, for large systems, whose arrays loop as fast
+_LONGEST_OF_LARGE = 256  # LONGEST_LINE with outputs, for large systems, whose arrays loop as fast
 _TRIALS = 4
 _LANES = 5
 
@@ -93,7 +92,7 @@ def _readings(
             continue
         large = math.prod(state_shape) > LARGEST_WRITTEN
         length = len(read.nodes) + len(read.outputs) * large
-        yield name, read if length <= (_LONGEST_OF_LARGE if large else _LONGEST_LINE) else None
+        yield name, read if length <= (_LONGEST_OF_LARGE if large else LONGEST_LINE) else None
 
 
 def _with_all_arguments(delay: Any) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Functions = dict[str, Callable[..., Any]]
 
 LARGEST_WRITTEN = 16  # components; larger systems are computed with arrays
+LONGEST_LINE = 1000  # operations of one function; more take too long to compile
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Layout:
     """The shape of a problem's chunk.
 
     `width` is the number of lanes in a row. `additive` is the place of the additive noise
-    coefficients in the flat parameters, or None. With `matrix` noise there is a coefficient for
-    each component and each of the `channels`, else one for each component.
+    coefficients in the flat parameters, or None. `pairs` are the iterated integrals that follow the
+    `channels` increments in a row of noise; `kept` numbers follow the state in a row of the ring.
     """
 
     dim: int
@@ -61,7 +62,15 @@ class Layout:
     jumps: tuple[JumpLayout, ...]
     method: "Method"
     width: int
-    matrix: bool = False
+    noise: str = "diagonal"
+    stratonovich: bool = False
+    pairs: tuple[tuple[int, int, int], ...] = ()
+    kept: int = 0
+
+    @property
+    def matrix(self) -> bool:
+        """Whether there is a coefficient for each component and each of the channels."""
+        return self.noise in ("commutative", "general")
 
     @property
     def delays(self) -> int:

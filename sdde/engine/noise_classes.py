@@ -7,9 +7,10 @@ depends on a delayed state) and ``"general"``. A function that cannot be read is
 that it may be. Nothing here compiles.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sdde.engine.layout import LARGEST_WRITTEN
+from sdde.engine.layout import LARGEST_WRITTEN, LONGEST_LINE
 from sdde.equation.problem import Problem
 
 if TYPE_CHECKING:
@@ -42,19 +43,28 @@ def _declared(problem: Problem) -> str:
 
 
 def diffusion_of(problem: Problem, state_shape: tuple[int, ...]) -> "Expressions | None":
-    """Return the diffusion as expressions, or None where it cannot be read or is too large."""
+    """Return the diffusion as expressions, or None where it is called and not written out."""
+    shapes = [(*state_shape, None)] if problem.has_noise_matrix else None
+    return written_out(problem, problem.diffusion, "diffusion", state_shape, shapes)
+
+
+def written_out(
+    problem: Problem, function: Callable[..., Any], name: str, state_shape: tuple[int, ...],
+    shapes: Sequence[tuple[int | None, ...]] | None = None,
+) -> "Expressions | None":  # fmt: skip
+    """Return a function as expressions, or None where it is called and not written out."""
     from sdde.engine.expressions import Untraceable, trace
 
     if sum(state_shape) > LARGEST_WRITTEN:
         return None
-    shapes = [(*state_shape, None)] if problem.has_noise_matrix else None
     try:
-        return trace(
-            problem.diffusion, state_shape=state_shape, n_delays=len(problem.delays),
-            args=problem.args, name="diffusion", shapes=shapes,
+        read = trace(
+            function, state_shape=state_shape, n_delays=len(problem.delays), args=problem.args,
+            name=name, shapes=shapes,
         )  # fmt: skip
     except Untraceable:
         return None
+    return read if len(read.nodes) <= LONGEST_LINE else None
 
 
 def _is_diagonal(read: "Expressions") -> bool:

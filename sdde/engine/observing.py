@@ -46,7 +46,8 @@ class ObserverWriter(ChunkWriter):
     """
 
     def __init__(self, layout: Layout, forms: "Forms", shapes: dict[str, tuple[int, ...]]) -> None:
-        super().__init__(replace(layout, channels=1, additive=None, matrix=False), forms)
+        bare = replace(layout, channels=1, additive=None, noise="diagonal", pairs=(), kept=0)
+        super().__init__(bare, forms)
         self.shapes = shapes
         self.is_single = False
         self.all_read = None not in forms.expressions.values()

@@ -33,10 +33,11 @@ def read_present(writer: "ChunkWriter") -> Point:
     return Point("t", names, _read_delays(writer, "newer", "older", "d"), "")
 
 
-def read_end(writer: "ChunkWriter", predicted: list[str]) -> Point:
+def read_end(writer: "ChunkWriter", predicted: list[str], *, again: bool = False) -> Point:
     """Read the states at the delays at the end of the step, whose row holds `predicted`."""
-    write_end_slots(writer)
-    writer.lags.write_end_rows(writer.step)
+    if not again:
+        write_end_slots(writer)
+        writer.lags.write_end_rows(writer.step)
     return Point("t_end", predicted, _read_delays(writer, "next", "newer", "e"), "_end")
 
 

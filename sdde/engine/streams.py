@@ -24,11 +24,14 @@ from numba import njit
 
 from sdde.engine.kernels.exponential import exp, inline, log1p, log_of_normal
 from sdde.engine.kernels.vectorir import bits_of, float_of, floor, horner, sqrt, upper
+from sdde.engine.seeds import AREAS as AREAS
 from sdde.engine.seeds import ARRIVAL_DELAYS as ARRIVAL_DELAYS
 from sdde.engine.seeds import ARRIVALS as ARRIVALS
+from sdde.engine.seeds import BRIDGES as BRIDGES
 from sdde.engine.seeds import COMMUNICATION as COMMUNICATION
 from sdde.engine.seeds import COMPUTE as COMPUTE
 from sdde.engine.seeds import DECISIONS as DECISIONS
+from sdde.engine.seeds import DELAYED_AREAS as DELAYED_AREAS
 from sdde.engine.seeds import GRADIENT as GRADIENT
 from sdde.engine.seeds import MARKS as MARKS
 from sdde.engine.seeds import MAX_CHANNELS as MAX_CHANNELS

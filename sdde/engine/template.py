@@ -120,10 +120,13 @@ class ChunkWriter:
         delays = range(self.layout.delays)
         names = ("newer", "older", "next") if self.reads_end else ("newer", "older")
         rows = ["after", *(f"{name}{j}" for name in names for j in delays)]
+        rows += ["now"] if self.layout.kept else []
         text.add("after = now + 1", "if after == slots: after = 0", "g = 0", "while g < steps:")
         text.depth = 2
         text.add(f"run = min(steps - g, {', '.join(f'slots - {row}' for row in rows)})")
         text.add("y_row = ring[after : after + run]", "z_row = z[g : g + run]")
+        if self.layout.kept:
+            text.add("x_row = ring[now : now + run]")
         for j in delays:
             for name in names:
                 text.add(f"{name}_row{j} = ring[{name}{j} : {name}{j} + run]")

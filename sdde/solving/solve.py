@@ -17,7 +17,7 @@ from sdde import checks
 from sdde.engine import seeds
 from sdde.engine.compile import compile_model, compiled_driver, compiled_noise, content_of
 from sdde.engine.kernels.signatures import AHEAD, DIVERGED, DONE, HIT, INTERRUPTED
-from sdde.engine.methods import Method, method_named
+from sdde.engine.methods import Method, method_named, series_terms
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.bounds import Fault, fault_error
@@ -87,8 +87,10 @@ def solve(
         same bit for bit whatever the number of paths, the threads and the saved times.
     method : str, optional
         The time-stepping scheme: ``"euler-maruyama"``; ``"heun"`` (trapezoidal drift);
-        ``"tamed-euler"`` (drifts that grow fast); ``"euler-heun"`` (calculus of Stratonovich). The
-        guide page on methods says which orders each reaches.
+        ``"milstein"`` (order 1 for any noise, also where it sees the past); ``"tamed-euler"``
+        (drifts that grow fast); ``"theta"`` and ``"implicit-euler"`` (stiff drifts);
+        ``"euler-heun"`` (calculus of Stratonovich). The guide page on methods says which orders
+        each reaches; a method refuses what it is wrong for and names another.
     save : "all", "final", int, array of float, or Moments, optional
         Which times to keep: all grid times, the end, every n-th grid time and the end, or the times
         listed. Times between grid times are read by linear interpolation.
@@ -176,7 +178,7 @@ def solve(
     # A history that is a function may refer to what has changed.
     seen = None if callable(problem.past.source) else content
     layout = known(problem, "plan", (seen, t0, t1, step), lambda: plan(problem, t0, t1, step))
-    scheme.check(problem, layout.state_shape)
+    scheme.check(problem, layout.state_shape, layout.channels, step)
     warn_of_lost_order(problem, scheme, t0, step)
     columns = None if request is None else plan_columns(request, saves)
     watched = watch(problem, t0, until, functionals)
@@ -350,14 +352,19 @@ class _Run:
             observe = compile_observer(
                 self.problem, model.layout, watched.functions, watched.shapes
             )
-        noise = compiled_noise(width, "plain" if brownian is None else brownian.kind)
+        pairs = np.array(model.layout.pairs, dtype=np.int64).reshape(-1, 3)
+        kind = "plain" if brownian is None else brownian.kind
+        noise = compiled_noise(width, "integrals" if len(pairs) else kind)
+        drawn = len(pairs) > 0 and kind != "recorded"
+        terms = series_terms(plan.delays, self.times[2] / self.fine) if drawn else 0
         mirrored = brownian is not None and brownian.antithetic
         recorded = NOTHING if brownian is None or brownian.recorded is None else brownian.recorded
         group = _LONG_GROUP if width == 1 else _GROUP
         slots = max(plan.deepest + 3 + (group if watched.functions else 0), group + 2)
         columns, outputs = plan.past.shape[2] * width, watched.hits + len(self.kinds)
-        jumps, channels = len(plan.rates), model.layout.channels
-        begin = self._begin(columns, width)
+        jumps, channels = len(plan.rates), model.layout.channels + len(pairs)
+        row = columns + model.layout.kept * width
+        begin = self._begin(row, width)
         kept = self.checkpoint
         span, index, column = saves.place_after(begin) if begin > 0 else (0, 0, 0)
         t0, t1, dt = self.times
@@ -368,13 +375,13 @@ class _Run:
             flags = np.zeros(4, dtype=np.int64)
             drive(
                 chunk=model.chunk.address, observe=observe.address, noise=noise.address,
-                ring=_aligned(slots, columns), z=_aligned(group, max(channels, 1) * width),
+                ring=_aligned(slots, row), z=_aligned(group, max(channels, 1) * width),
                 values=_aligned(group + 1 if outputs else 0, outputs * width),
                 upcoming=np.empty((jumps, width)), gaps=np.empty((jumps * width, AHEAD)),
                 counts=np.empty((jumps, width), dtype=np.int64),
                 totals=np.empty((len(self.kinds), width)),
                 ended_at=np.empty(width, dtype=np.int64), hit_at=np.empty(width, dtype=np.int64),
-                hit_share=np.zeros(width), stopped=np.empty(columns), led_to=np.empty(columns),
+                hit_share=np.zeros(width), stopped=np.empty(row), led_to=np.empty(row),
                 first=first, last=last, channels=channels, n_steps=plan.n_steps,
                 t0=t0, t1=t1, dt=dt, limit=LIMIT,
                 delays=plan.delays, lags=plan.lags, shares=plan.shares, p=model.parameters,
@@ -382,7 +389,7 @@ class _Run:
                 starts=plan.starts, save_spans=saves.spans, save_shares=saves.shares,
                 out=out, kept_from=kept_from, codes=self.codes, ended=self.ended,
                 stop=self.stop, flags=flags,
-                fine=self.fine, mirrored=mirrored, recorded=recorded,
+                fine=self.fine, mirrored=mirrored, recorded=recorded, pairs=pairs, terms=terms,
                 hits=watched.hits, direction=direction, whole=whole, beyond=beyond,
                 kinds=self.kinds, results=self.results, hit_times=self.hit_times,
                 begin=begin, keep_at=kept.step, span=span, index=index, column=column,

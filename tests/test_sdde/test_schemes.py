@@ -211,7 +211,7 @@ def test_tamed_euler_reaches_what_euler_maruyama_loses():
 @pytest.mark.parametrize(
     ("method", "calculus", "match"),
     [
-        ("euler-maruyama", "stratonovich", "Methods that do: 'euler-heun'"),
+        ("euler-maruyama", "stratonovich", "Methods that do: 'milstein', 'euler-heun'"),
         ("heun", "stratonovich", "does not follow calculus"),
         ("tamed-euler", "stratonovich", "another drift"),
         ("euler-heun", "ito", "Methods that do: 'euler-maruyama'"),

@@ -81,7 +81,7 @@ def _watch(ring, now, n, steps, dim, width, limit, ended_at):
 
     Their states turn to nan from the first step beyond the bounds; `ended_at` notes that step.
     """
-    slots, columns = ring.shape
+    slots, columns = len(ring), dim * width
     for start in range(0, steps, WATCH):
         count = min(WATCH, steps - start)
         row = now + start + count
@@ -227,20 +227,29 @@ def _resume(ring, block, lanes, width, ended_at, hit_at, hit_share, counts, upco
             totals[f, lane] = numbers[block + lane, 1 + jumps + f]
 
 
-def noise_of_paths(z, n, steps, first, channels, k0, k1, fine, mirrored, recorded):
+def noise_of_paths(
+    z, n, steps, first, channels, k0, k1, fine, mirrored, recorded, pairs, lags, terms
+):  # fmt: skip
     """Fill all rows with normals for a block of paths, from step `n` on."""
     shape = (len(z), channels, z.shape[1] // channels)
     fill(floats_of(z, shape), n, first, k0, k1, NOISE)
 
 
-def noise_of_steps(z, n, steps, path, channels, k0, k1, fine, mirrored, recorded):
+def noise_of_steps(
+    z, n, steps, path, channels, k0, k1, fine, mirrored, recorded, pairs, lags, terms
+):  # fmt: skip
     """Fill all rows with normals for a single path, from step `n` on."""
     fill_steps(z, n, path, k0, k1, NOISE)
 
 
-def fill_noise(noise, z, n, steps, first, channels, k0, k1, fine, mirrored, recorded):
+def fill_noise(
+    noise, z, n, steps, first, channels, k0, k1, fine, mirrored, recorded, pairs, lags, terms
+):  # fmt: skip
     """Fill rows with the noise at an address, for callers in Python."""
-    _call_noise(noise, (z, n, steps, first, channels, k0, k1, fine, mirrored, recorded))
+    wanted = (
+        z, n, steps, first, channels, k0, k1, fine, mirrored, recorded, pairs, lags, terms,
+    )  # fmt: skip
+    _call_noise(noise, wanted)
 
 
 def drive(
@@ -250,6 +259,7 @@ def drive(
     save_spans, save_shares, out, kept_from, codes, ended, stop, flags, fine, mirrored, recorded,
     hits, direction, whole, beyond, kinds, results, hit_times,
     begin, keep_at, span, index, column, tail, marks, numbers,
+    pairs, terms,
 ):  # fmt: skip
     """Run paths `first` to `last`, the first a whole number of blocks.
 
@@ -262,7 +272,7 @@ def drive(
     root = math.sqrt(dt)
     for block in range(first, last, width):
         lanes = min(width, last - block)
-        if lanes < width:
+        if lanes < width or ring.shape[1] > dim * width:
             _clear(ring)  # lanes that no path uses may stay as they are
         for lane in range(width):
             ended_at[lane] = hit_at[lane] = -1
@@ -310,6 +320,7 @@ def drive(
                 if channels > 0:
                     wanted = (
                         z, n, steps, block, channels, keys[2], keys[3], fine, mirrored, recorded,
+                        pairs, lags, terms,
                     )  # fmt: skip
                     _call_noise(noise, wanted)
             steps = (keep_at if n < keep_at < filled else filled) - n

@@ -37,7 +37,9 @@ def _add_up(z, raw, begin, count, fine, mirrored, width):
                 z[g, k + 1] = -z[g, k]
 
 
-def summed_of_paths(z, n, steps, first, channels, k0, k1, fine, mirrored, recorded):
+def summed_of_paths(
+    z, n, steps, first, channels, k0, k1, fine, mirrored, recorded, pairs, lags, terms
+):
     """Fill rows for a block of paths from normals at their addresses."""
     width = z.shape[1] // channels
     raw = np.empty((_ROWS, channels * width))
@@ -49,7 +51,9 @@ def summed_of_paths(z, n, steps, first, channels, k0, k1, fine, mirrored, record
         _add_up(z, raw, begin, count, fine, mirrored, width)
 
 
-def summed_of_steps(z, n, steps, path, channels, k0, k1, fine, mirrored, recorded):
+def summed_of_steps(
+    z, n, steps, path, channels, k0, k1, fine, mirrored, recorded, pairs, lags, terms
+):
     """Fill rows for a single path from normals at their addresses."""
     raw = np.empty((_ROWS, channels))
     z[:steps] = 0.0
@@ -59,7 +63,9 @@ def summed_of_steps(z, n, steps, path, channels, k0, k1, fine, mirrored, recorde
         _add_up(z, raw, begin, count, fine, mirrored, 1)
 
 
-def recorded_of_paths(z, n, steps, first, channels, k0, k1, fine, mirrored, recorded):
+def recorded_of_paths(
+    z, n, steps, first, channels, k0, k1, fine, mirrored, recorded, pairs, lags, terms
+):
     """Fill rows from recorded increments (paths, finest steps, channels), of variance 1."""
     width = z.shape[1] // channels
     lanes = min(width, len(recorded) - first)

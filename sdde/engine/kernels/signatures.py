@@ -30,9 +30,11 @@ CHUNK = {
 }  # fmt: skip
 
 # `fine` is how many finer steps one step sums; `recorded` holds increments that were written down.
+# `pairs` are iterated integrals, which need `terms` of each bridge's series (`integrals`); they
+# follow the increments in a row of `z`, and count among the channels.
 NOISE_FILL = {
     "z": "f2", "n": "i", "steps": "i", "first": "i", "channels": "i", "k0": "u", "k1": "u",
-    "fine": "i", "mirrored": "i", "recorded": "f3",
+    "fine": "i", "mirrored": "i", "recorded": "f3", "pairs": "i2", "lags": "i1", "terms": "i",
 }  # fmt: skip
 
 FILL_NOISE = {"noise": "i", **NOISE_FILL}
@@ -40,7 +42,8 @@ FILL_NOISE = {"noise": "i", **NOISE_FILL}
 # `chunk`, `observe` and `noise` are addresses of machine code; `observe` has the arguments of a
 # chunk, and writes values of functions into `z`. `ring` to `led_to` is room for one block, which
 # decides its width (`ended_at`), how many steps are computed at a time (`z`), and the depth of the
-# ring. `keys` holds the key of arrivals, then that of the noise.
+# ring, whose rows have room behind the state for numbers that methods keep, 0 before the start.
+# `keys` holds the key of arrivals, then that of the noise.
 #
 # Watched are `hits` hitting functions (0 or 1) and functionals of `kinds`, up to the grid index
 # `whole` and a share `beyond` of the step after it. A run begins at grid index `begin`, with the
@@ -62,6 +65,7 @@ DRIVE = {
     "hit_times": "f1",
     "begin": "i", "keep_at": "i", "span": "i", "index": "i", "column": "i",
     "tail": "f3", "marks": "i2", "numbers": "f2",
+    "pairs": "i2", "terms": "i",
 }  # fmt: skip
 
 _DTYPES = {"f": np.dtype(np.float64), "i": np.dtype(np.int64), "u": np.dtype(np.uint64)}

@@ -101,7 +101,7 @@ class LaneStep:
         names = [f"q{i}" for i in range(len(values))]
         writer.lane.add(*(f"{name} = {v}" for name, v in zip(names, values, strict=True)))
         writer.lane.add(*(f"y_row[{writer.column(i)}] = {name}" for i, name in enumerate(names)))
-        self.end = read_end(writer, names)
+        self.end = read_end(writer, names, again=self.end is not None)
 
     def norm(self, values: Sequence[str]) -> str:
         """Return the Euclidean norm over the components."""
@@ -191,9 +191,7 @@ class ArrayStep:
         """Take `values` for the state at the end."""
         layout = self.writer.layout
         self.finish(values)
-        self.writer.top.add(
-            f"buffer_end = {room(layout.delays, layout.dim, layout.width)}"
-        )
+        self.writer.top.add(f"buffer_end = {room(layout.delays, layout.dim, layout.width)}")
         write_end_slots(self.writer)
         self.writer.lags.write_all_end_rows(self.step)
         self.step.add(f"x_end = floats_of(y_row, {self.rows})")
