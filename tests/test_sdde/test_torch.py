@@ -1,5 +1,7 @@
 """PyTorch modules as objectives: the same numbers as the built-in network and softmax."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -100,3 +102,13 @@ def test_bad_modules_are_refused_by_name():
     ):  # fmt: skip
         with pytest.raises(ArgumentError, match=rf"^{name} = "):
             cluster.Objective.from_torch(**(good | wrong))
+
+
+def test_an_objective_travels_to_other_processes(pair):
+    """Live workers get a copy: the same gradient and the same measures after pickling."""
+    own = pair[1]
+    copied = pickle.loads(pickle.dumps(own))
+    rows = np.array([1, 5, 5])
+    x = own.start + 0.1
+    np.testing.assert_array_equal(copied.gradient_function(x, rows), own.gradient_function(x, rows))
+    assert copied.measures["test_accuracy"](x) == own.measures["test_accuracy"](x)
