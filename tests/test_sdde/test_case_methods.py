@@ -101,3 +101,51 @@ def test_a_delay_spread_over_the_past(case):
     )  # fmt: skip
     found = at_step_zero(problem, 16.0, 1 / 16, np.var, paths=paths, seed=81)
     assert agree(found, np.array(case["expected"]), relative=0.05)
+
+
+# ---- strong orders, on the same Brownian paths
+
+
+STEPS = [2.0**-k for k in range(3, 8)]
+
+
+def study_of(case):
+    """Return the equation of a case, and the noise and settings of its study."""
+    p = case["params"]
+    problem = models.hayes(
+        p["a"], p["b"], p["tau"], noise=p["s"], noise_instant=p["c"], noise_delayed=p["d"]
+    )
+    return problem, {"t_span": (0.0, p["T"]), "paths": 1500, "finest": 2.0**-11, "rng": 17}
+
+
+@named("strong_em", "strong_milstein_nodelay", "strong_milstein_full")
+def test_strong_orders(case):
+    """Slopes against Milstein's scheme at a fine step: 1/2 and 1 are told apart."""
+    problem, settings = study_of(case)
+    method = "euler-maruyama" if case["id"].startswith("strong_em") else "milstein"
+    found = sdde.convergence(problem, method, STEPS, reference="milstein", **settings)
+    assert abs(found.orders[0].strong - case["expected"]) < case["tolerance"]
+
+
+@named("strong_milstein_naive")
+def test_a_milstein_scheme_that_forgets_the_past_has_order_one_half(case):
+    """The control: the textbook correction alone, without the delayed iterated integral."""
+    problem, settings = study_of(case)
+    a, b, _, c, d, s = problem.args
+    span, paths = settings["t_span"], settings["paths"]
+    noise = sdde.Brownian(settings["rng"], settings["finest"])
+    options = {"paths": paths, "noise": noise, "method": "milstein", "save": "final"}
+    truth = sdde.solve(problem, span, dt=settings["finest"], **options).x[:, 0]
+    found = []
+    for dt in STEPS:
+        steps, lag = round(span[1] / dt), round(1.0 / dt)
+        w = noise.increments(dt, steps, paths)[:, :, 0].T
+        x = np.ones((lag + steps + 1, paths))
+        for n in range(lag, lag + steps):
+            now, late = x[n], x[n - lag]
+            g = c * now + d * late + s
+            correction = 0.5 * g * c * (w[n - lag] ** 2 - dt)
+            x[n + 1] = now + (a * now + b * late) * dt + g * w[n - lag] + correction
+        found.append(math.sqrt(np.mean((x[-1] - truth) ** 2)))
+    slope = np.polyfit(np.log(STEPS), np.log(found), 1)[0]
+    assert abs(slope - case["expected"]) < case["tolerance"]

@@ -285,3 +285,25 @@ def test_decay_of_the_variance_of_corrections(case):
         problem, lambda x: x, 0.001, t_span=(0, p["T"]), dt=1 / 8, rng=5, pilot=20_000
     )
     assert abs(found.variance_decay - case["expected"]) < case["tolerance"]
+
+
+# ---- where models begin to oscillate
+
+
+@named("hopf")
+def test_the_delay_at_which_a_model_begins_to_oscillate(case):
+    """Equilibrium, linearisation and critical delay of the ready models."""
+    p, e = case["params"], case["expected"]
+    problem = {
+        "hopf_mackey_glass": lambda: models.mackey_glass(p["beta"], p["gamma"], p["n"], 1.0),
+        "hopf_hutchinson": lambda: models.hutchinson(p["r"]),
+        "hopf_ikeda": lambda: models.ikeda(p["mu"], 1.0),
+    }[case["id"]]()
+    point = e["x_eq"]
+    assert problem.drift(0.0, point, [point], *problem.args) == pytest.approx(0.0, abs=1e-15)
+    system = sdde.theory.linearize(problem, point)
+    expected = sdde.theory.DelaySystem(e["a"], e["b"], 1.0)
+    assert system.delay_margin() == pytest.approx(e["tau_c"], abs=case["tolerance"])
+    np.testing.assert_allclose(system.roots(3), expected.roots(3), atol=case["tolerance"])
+    at_margin = sdde.theory.linearize(problem.replace(delays=e["tau_c"]), point)
+    assert at_margin.abscissa() == pytest.approx(0.0, abs=1e-12)
