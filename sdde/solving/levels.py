@@ -209,10 +209,10 @@ def multilevel(
     first = checks.integer("pilot", pilot, lowest=64)
     steps = [coarsest / 2**k for k in range(most)]
     for step in steps:
-        shape = plan(problem, *span, step).state_shape
+        layout = plan(problem, *span, step)
+        scheme.check(problem, layout.state_shape, layout.channels, step)
         seen = () if _is_final(save) else (len(plan_saves(save, *span, step)),)
-        scheme.check(problem, shape)
-        require_functional(functional, (*seen, *shape), problem, span[0])
+        require_functional(functional, (*seen, *layout.state_shape), problem, span[0])
     seed = seed_of(rng)
 
     def sample(number: int, batch: int, paths: int) -> Floats:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.engine.methods import METHODS, method_named
+from sdde.engine.noise_classes import noise_class
 from sdde.engine.seeds import seed_of
 from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError
@@ -45,6 +46,8 @@ class MeasuredOrder(NamedTuple):
         Slope of the weak error; nan where less than two time steps show it above the noise.
     weak_interval : (float, float)
         Ends of its interval.
+    declared : (float, float)
+        Strong and weak order that the method declares for this class of noise; nan if none.
     """
 
     method: str
@@ -52,6 +55,7 @@ class MeasuredOrder(NamedTuple):
     strong_interval: tuple[float, float]
     weak: float
     weak_interval: tuple[float, float]
+    declared: tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False, slots=True, repr=False)
@@ -110,8 +114,12 @@ class Convergence:
                     f"{order.method:<16}{dt:>12.6g}{self.strong_errors[k, j]:>14.4g}"
                     f"{self.weak_errors[k, j]:>14.4g}{self.weak_deviations[k, j]:>10.2g}"
                 )
-            lines.append(f"  strong order {_with_interval(order.strong, order.strong_interval)}")
-            lines.append(f"  weak order   {_with_interval(order.weak, order.weak_interval)}")
+            found = (order.strong, order.strong_interval), (order.weak, order.weak_interval)
+            for kind, pair, declared in zip(
+                ("strong", "weak  "), found, order.declared, strict=True
+            ):
+                text = f"  {kind} order {_with_interval(*pair)}"
+                lines.append(text if math.isnan(declared) else f"{text}, declared {declared:g}")
         return "\n".join(lines)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -235,12 +243,13 @@ def convergence(
     small = _finest(finest, steps, with_reference=exact is None)
     _references(reference, exact)
     noise = Brownian(seed_of(rng), finest=small)
+    used = names if reference is None else (*names, reference)
     for step in (*steps, small):
         noise.fine_steps(step)
-        plan(problem, *span, step)
+        layout = plan(problem, *span, step)
+        for name in used:
+            method_named(name).check(problem, layout.state_shape, layout.channels, step)
     states = problem.past.state_shape(span[0])
-    for name in (*names, *([] if reference is None else [reference])):
-        method_named(name).check(problem, states)
     require_functional(functional, states, problem, span[0])
     shape = (count, *states)
 
@@ -265,8 +274,9 @@ def convergence(
         truths = dict.fromkeys(names, run(reference, small))
     studies = [_study(run, name, steps, truths.get(name) or run(name, small)) for name in names]
     strong, weak = (np.array([study[k] for study in studies]) for k in range(2))
+    kind = noise_class(problem, states)
     orders = tuple(
-        _orders(name, np.array(steps), strong[k], weak[k], probability)
+        _orders(name, np.array(steps), strong[k], weak[k], probability, kind)
         for k, name in enumerate(names)
     )
     source = "the exact solution"
@@ -419,12 +429,13 @@ def _root_deviation(squares: Floats) -> Floats:
 
 
 def _orders(
-    name: str, steps: Floats, squares: Floats, means: Floats, level: float
+    name: str, steps: Floats, squares: Floats, means: Floats, level: float, kind: str
 ) -> MeasuredOrder:
     seen = np.abs(means.mean(axis=-1)) > _RESOLVED * _deviation(means)
     strong = _slope(steps, squares, level, power=0.5)
     weak = _slope(steps[seen], means[seen], level, power=1.0)
-    return MeasuredOrder(name, *strong, *weak)
+    declared = method_named(name).orders.get(kind, (math.nan, math.nan))
+    return MeasuredOrder(name, *strong, *weak, tuple(declared))
 
 
 def _slope(

@@ -93,6 +93,8 @@ def test_the_text_and_the_figure_show_every_number():
     text = repr(found)
     assert "64 paths from t = 0 to 1, against each method itself at dt = 0.003125" in text
     assert f"{found.strong_errors[0, 1]:.4g}" in text
+    assert found.orders[0].declared == (1.0, 1.0)
+    assert text.count(", declared 1") == 2
     axes = found.plot()
     label = axes.get_legend().get_texts()[0].get_text()
     assert label == f"euler-maruyama, strong: {found.orders[0].strong:.2f}"
