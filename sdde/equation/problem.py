@@ -226,11 +226,10 @@ class Problem:
         return equations_of(self)
 
     def _repr_latex_(self) -> str | None:
-        """Return the equation for a notebook, or None where it cannot be read."""
-        try:
-            return f"$\\displaystyle {self.to_sympy().latex}$"
-        except ArgumentError:
-            return None
+        """Return the equation for a notebook, or None where it cannot be read or is too long."""
+        from sdde.symbolic.to_expressions import latex_of
+
+        return latex_of(self)
 
 
 def _args(value: Any) -> tuple[Any, ...]:

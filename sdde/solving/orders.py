@@ -434,8 +434,9 @@ def _orders(
     seen = np.abs(means.mean(axis=-1)) > _RESOLVED * _deviation(means)
     strong = _slope(steps, squares, level, power=0.5)
     weak = _slope(steps[seen], means[seen], level, power=1.0)
-    declared = method_named(name).orders.get(kind, (math.nan, math.nan))
-    return MeasuredOrder(name, *strong, *weak, tuple(declared))
+    known = method_named(name).orders.get(kind)
+    declared = (math.nan, math.nan) if known is None else (known.strong, known.weak)
+    return MeasuredOrder(name, *strong, *weak, declared)
 
 
 def _slope(

@@ -55,6 +55,19 @@ class Equations:
     latex: str
 
 
+_LONGEST = 12  # components that a notebook shows
+
+
+def latex_of(problem: "Problem") -> str | None:
+    """Return the equation for a notebook, or None where it cannot be read or is too long."""
+    if sum(problem.past.state_shape(_start(problem))) > _LONGEST:
+        return None
+    try:
+        return rf"$\displaystyle {equations_of(problem).latex}$"
+    except ArgumentError:
+        return None
+
+
 def equations_of(problem: "Problem") -> Equations:
     """Read a problem's functions as SymPy expressions."""
     import sympy

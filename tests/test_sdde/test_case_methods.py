@@ -115,7 +115,7 @@ def study_of(case):
     problem = models.hayes(
         p["a"], p["b"], p["tau"], noise=p["s"], noise_instant=p["c"], noise_delayed=p["d"]
     )
-    return problem, {"t_span": (0.0, p["T"]), "paths": 1500, "finest": 2.0**-11, "rng": 17}
+    return problem, {"t_span": (0.0, p["T"]), "paths": 1000, "finest": 2.0**-10, "rng": 17}
 
 
 @named("strong_em", "strong_milstein_nodelay", "strong_milstein_full")

@@ -220,6 +220,9 @@ def branching(t, x, delayed):
 def test_a_function_that_branches_has_no_expression():
     """It still runs; a notebook then shows its text."""
     problem = sdde.Problem(branching, history=1.0)
+    large = sdde.Problem(lambda t, x, late: -x, history=np.ones(13))
+    assert large._repr_latex_() is None  # would fill pages
+    assert large.replace(history=np.ones(12))._repr_latex_().count("&=") == 12
     with pytest.raises(
         sdde.ArgumentError, match=r"drift cannot be read as expressions: .*branches"
     ):
