@@ -19,6 +19,10 @@ def late(t, x, delayed):
     return -delayed[0]
 
 
+# noise that sees a delayed state
+SEEING = {"drift": decay, "diffusion": lambda t, x, delayed: 0.3 * delayed[0], "delays": 0.25}
+
+
 def problem(**changes):
     return sdde.Problem(**({"drift": decay, "history": 1.0} | changes))
 

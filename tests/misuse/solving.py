@@ -5,7 +5,17 @@ import math
 import numpy as np
 
 import sdde
-from tests.misuse.builders import decay, levels, problem, recorded, solution, solve, study
+from tests.misuse.builders import (
+    SEEING,
+    decay,
+    jump,
+    levels,
+    problem,
+    recorded,
+    solution,
+    solve,
+    study,
+)
 
 TABLE = [
     # solve
@@ -305,4 +315,75 @@ TABLE = [
     ("t1 = 'later' is not a number", lambda: solution().extend("later")),
     ("save = [1.5] adds to the rule save = 'all'", lambda: solution().extend(2.0, save=[1.5])),
     ("threads = 0 is below 1", lambda: solution().extend(2.0, threads=0)),
+    # what methods need
+    (
+        "dt = 0.1 does not divide delays[0] = 0.25 (it holds 2.5 steps)",
+        lambda: solve(SEEING, method="milstein"),
+    ),
+    (
+        "dt = 0.1 does not divide delays[0] = 0.03 (it holds 0.3 steps)",
+        lambda: solve(SEEING | {"delays": 0.03}, method="milstein"),
+    ),
+    (
+        "delays[0] = 0.0 is zero where the noise sees it",
+        lambda: solve(SEEING | {"delays": 0.0, "calculus": "stratonovich"}, method="milstein"),
+    ),
+    (
+        "method = 'milstein' takes constant delays, and delays[0] is not one",
+        lambda: solve(SEEING | {"delays": sdde.TimeDelay(lambda t: 0.2, 1.0)}, method="milstein"),
+    ),
+    (
+        "method = 'milstein' needs the derivative of diffusion, which cannot be read",
+        lambda: solve({"diffusion": lambda t, x, d: x if x > 0 else -x}, method="milstein"),
+    ),
+    (
+        "method = 'milstein' does not take jumps together with this diffusion",
+        lambda: solve({"diffusion": lambda t, x, d: x, "jumps": jump()}, method="milstein"),
+    ),
+    (
+        "method = 'theta' needs the derivative of drift, which cannot be read",
+        lambda: solve({"drift": lambda t, x, d: x if x > 0 else -x}, method="theta"),
+    ),
+    (
+        "method = 'implicit-euler' needs the derivative of drift, which cannot be read",
+        lambda: solve({"drift": lambda t, x, d: x if x > 0 else -x}, method="implicit-euler"),
+    ),
+    (
+        "method = 'euler-heun' does not follow calculus = \"ito\"",
+        lambda: solve(
+            {"diffusion": lambda t, x, d: x}, method="euler-heun", noise=sdde.Brownian(1, 0.1)
+        ),
+    ),
+    (
+        "method = 'heun' does not follow calculus = \"stratonovich\"",
+        lambda: solve({"diffusion": lambda t, x, d: x, "calculus": "stratonovich"}, method="heun"),
+    ),
+    (
+        "method = 'theta' does not follow calculus = \"stratonovich\"",
+        lambda: solve({"diffusion": lambda t, x, d: x, "calculus": "stratonovich"}, method="theta"),
+    ),
+    (
+        "diffusion returned shape (2,) at t = 0, expected ()",
+        lambda: solve({"diffusion": lambda t, x, d: (x, x), "noise": "scalar"}),
+    ),
+    (
+        "diffusion returned shape (2,) at t = 0, expected (2, m)",
+        lambda: solve(
+            {"diffusion": lambda t, x, d: x, "noise": "commutative", "history": [1.0, 2.0]}
+        ),
+    ),
+    (
+        "dt = 0.1 does not divide delays[0] = 0.25 (it holds 2.5 steps)",
+        lambda: study(problem=problem(**SEEING), methods="milstein"),
+    ),
+    (
+        "dt = 0.25 is not a whole multiple of finest = 0.1 (it holds 2.5)",
+        lambda: study(
+            problem=problem(**SEEING), reference="milstein", dts=[0.25, 0.125], finest=0.1
+        ),
+    ),
+    (
+        "dt = 0.1 does not divide delays[0] = 0.25 (it holds 2.5 steps)",
+        lambda: levels(problem=problem(**SEEING), method="milstein"),
+    ),
 ]
