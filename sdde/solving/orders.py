@@ -116,9 +116,9 @@ class Convergence:
                 )
             found = (order.strong, order.strong_interval), (order.weak, order.weak_interval)
             for kind, pair, declared in zip(
-                ("strong", "weak  "), found, order.declared, strict=True
+                ("strong order", "weak order"), found, order.declared, strict=True
             ):
-                text = f"  {kind} order {_with_interval(*pair)}"
+                text = f"  {kind:<13}{_with_interval(*pair)}"
                 lines.append(text if math.isnan(declared) else f"{text}, declared {declared:g}")
         return "\n".join(lines)
 

@@ -52,16 +52,19 @@ def test_errors_are_as_large_as_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("problem", "decay"),
+    ("problem", "method", "decay"),
     [
-        (models.hayes(-1.0, -1.0, 1.0, noise=0.5), 2.0),
-        (models.geometric(-1.0, 0.5, 1.0, noise_instant=0.6), 1.0),
+        (models.hayes(-1.0, -1.0, 1.0, noise=0.5), "euler-maruyama", 2.0),
+        (models.geometric(-1.0, 0.5, 1.0, noise_instant=0.6), "euler-maruyama", 1.0),
+        (models.geometric(-1.0, 0.5, 1.0, noise_delayed=0.6), "euler-maruyama", 1.0),
+        (models.geometric(-1.0, 0.5, 1.0, noise_delayed=0.6), "milstein", 2.0),
     ],
 )
-def test_variances_of_corrections_fall_with_twice_the_strong_order(problem, decay):
-    """Theory says 2 for additive and 1 for multiplicative noise; the window tells them apart."""
+def test_variances_of_corrections_fall_with_twice_the_strong_order(problem, method, decay):
+    """Theory says 2 for additive and 1 for multiplicative noise; Milstein's scheme has 2 for both,
+    also where the noise sees the past."""
     found = sdde.multilevel(
-        problem, lambda x: x, 0.001, t_span=(0, 2), dt=1 / 8, rng=5, pilot=20_000
+        problem, lambda x: x, 0.001, t_span=(0, 2), dt=1 / 8, rng=5, pilot=20_000, method=method
     )
     assert len(found.levels) >= 4
     assert abs(found.variance_decay - decay) < 0.2
