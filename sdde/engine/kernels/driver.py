@@ -339,7 +339,9 @@ def drive(
                 )  # fmt: skip
                 _call_chunk(observe, asked)
             if hits > 0:
-                find_hits(values, direction, lanes, n, steps, end, ended_at, hit_at, hit_share)
+                find_hits(
+                    values, direction, width, lanes, n, steps, end, ended_at, hit_at, hit_share
+                )
                 stop_lanes(ring, now, n, steps, width, lanes, hit_at, hit_share, stopped, led_to)
             _watch(ring, now, n, steps, dim, width, limit, ended_at)
             for lane in range(lanes if hits > 0 else 0):

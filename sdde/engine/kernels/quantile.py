@@ -4,7 +4,6 @@ Reads the tables written by `equation.laws.Law.table`: constants, exponentials, 
 weighted values, and smooth laws as polynomials on cells of probability that halve towards 0 and 1.
 """
 
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
