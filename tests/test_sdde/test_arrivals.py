@@ -256,24 +256,6 @@ def test_leaping_adds_as_many_arrivals_as_exact_times():
     moments_agree(x, 800.0, 400.0 * 2.0 * 1.5)
 
 
-def test_a_path_with_arrivals_does_not_depend_on_what_else_is_computed():
-    """Widths, threads and saved times leave every bit, for all kinds of delays and both ways."""
-    jumps = (
-        sdde.Jump(5.0, lambda t, x, d, m: -0.1 * d[0] + 0.1 * m, mark=scipy.stats.norm()),
-        sdde.Jump(lambda t, x, d: 2.0 + x * x, lambda t, x, d, m: 0.1 * d[2], leaping=True),
-    )
-    delays = (
-        sdde.StateDelay(lambda t, x: 0.2 / (1.0 + x * x), 1.0), sdde.RandomDelay(LAW), MEMORY,
-    )  # fmt: skip
-    problem = sdde.Problem(lambda t, x, d: -x + d[1], 0.2, delays=delays, history=1.0, jumps=jumps)
-    full = sdde.solve(problem, (0.0, 2.0), dt=0.05, paths=90, rng=2, threads=1).x
-    for paths in (1, 5, 70):
-        some = sdde.solve(problem, (0.0, 2.0), dt=0.05, paths=paths, rng=2, threads=2).x
-        np.testing.assert_array_equal(some, full[:paths])
-    times = sdde.solve(problem, (0.0, 2.0), dt=0.05, paths=90, rng=2, save=[0.5, 1.0])
-    np.testing.assert_array_equal(times.x, full[:, [10, 20]])
-
-
 @pytest.mark.parametrize(
     ("jump", "match"),
     [
