@@ -29,6 +29,7 @@ _FUNCTIONS = {
     "W5": "kicks",
     "N3": "lorenz",
     "T3": "network",
+    "G3": "mixed",
     "D1": "swinging",
     "D2": "stretching",
     "J1": "thinned",

@@ -228,10 +228,29 @@ INLINE void network_step(double *restrict x, double *restrict delayed, const dou
   }
 }
 
+static const double MIXING[3][3] = {{0.3, 0.1, -0.2}, {0.1, 0.2, 0.1}, {-0.1, 0.2, 0.3}};
+
+/* Each component is shaken in proportion to itself by three Wiener processes. */
+INLINE void mixed_step(double *restrict x, double *restrict delayed, const double *restrict z, double dt,
+                       double root) {
+#pragma omp simd
+  for (int l = 0; l < LANES; l++) {
+    const double a = root * z[l], b = root * z[l + LANES], c = root * z[l + 2 * LANES];
+    const double u = x[l], v = x[l + LANES], w = x[l + 2 * LANES];
+    const double f = -delayed[l], g = -delayed[l + LANES], h = -delayed[l + 2 * LANES];
+    delayed[l] = u, delayed[l + LANES] = v, delayed[l + 2 * LANES] = w;
+#define SHAKEN(i, now) (MIXING[i][0] * now * a + MIXING[i][1] * now * b + MIXING[i][2] * now * c)
+    x[l] = u + (f * dt + SHAKEN(0, u));
+    x[l + LANES] = v + (g * dt + SHAKEN(1, v));
+    x[l + 2 * LANES] = w + (h * dt + SHAKEN(2, w));
+  }
+}
+
 void linear(const Run *run, double *saved) { ensemble(run, saved, 1, linear_step); }
 void mackey_glass(const Run *run, double *saved) { ensemble(run, saved, 1, mackey_glass_step); }
 void lorenz(const Run *run, double *saved) { ensemble(run, saved, 3, lorenz_step); }
 void network(const Run *run, double *saved) { ensemble(run, saved, 3, network_step); }
+void mixed(const Run *run, double *saved) { ensemble(run, saved, 3, mixed_step); }
 
 /* ---- 32 components: the matrix times a block of delayed states; final states (32, paths) --------------- */
 

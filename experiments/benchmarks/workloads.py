@@ -53,6 +53,14 @@ def network(xp: Any) -> tuple[Function, Function | float]:
     return lambda t, x, delayed: NETWORK @ np.tanh(delayed[0]) - x, 0.1
 
 
+MIXING = np.array([[0.3, 0.1, -0.2], [0.1, 0.2, 0.1], [-0.1, 0.2, 0.3]])
+
+
+def mixed(xp: Any) -> tuple[Function, Function | float]:
+    """Return three components, each shaken in proportion to itself by three Wiener processes."""
+    return lambda t, x, delayed: -delayed[0], lambda t, x, delayed: MIXING * x[:, None]
+
+
 def coupled(dim: int) -> Callable[[Any], tuple[Function, Function | float]]:
     """Return a rule for `dim` components, each pulled by its own past and its neighbour's."""
     matrix = -np.eye(dim) + 0.3 * np.roll(np.eye(dim), 1, axis=1)
@@ -69,6 +77,11 @@ def kicks(xp: Any) -> tuple[Function, Function | float]:
 
 
 BOUND = 50.0  # of the rate of thinned arrivals, per unit of time
+
+
+def crossing(work: "Workload") -> dict[str, Any]:
+    """Return that noise is a matrix."""
+    return {"noise": "general"}
 
 
 def swinging(work: "Workload") -> dict[str, Any]:
@@ -171,6 +184,9 @@ WORKLOADS = (
     ),
     Workload("N3", "Lorenz, 3 components", lorenz, 2000, 2000, 100, 0.002, 1.0, 2000, 3),
     Workload("T3", "tanh network, 3 components", network, 2000, 2000, 100, 0.01, 0.5, 2000, 3),
+    Workload(
+        "G3", "noise matrix, 3 x 3", mixed, 2000, 2000, 100, 0.01, 1.0, 2000, 3, more=crossing
+    ),
     Workload(
         "D1", "delay that swings with time", linear, 4000, 2000, 100, 0.01, 1.0, 2000, more=swinging
     ),

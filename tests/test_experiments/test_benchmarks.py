@@ -65,7 +65,7 @@ def test_the_c_reference_has_other_forms_with_the_same_result(name):
 
 
 @gcc
-@pytest.mark.parametrize("name", ["W1", "W2", "W3", "D1", "D2", "J1"])
+@pytest.mark.parametrize("name", ["W1", "W2", "W3", "G3", "D1", "D2", "J1"])
 def test_the_solver_and_c_agree_path_by_path(name):
     """They share the addresses of random bits and no code; numbers may differ by rounding."""
     work = NAMED[name]
