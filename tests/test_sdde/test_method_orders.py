@@ -31,7 +31,7 @@ def _drift(t, x, d):
 EQUATIONS = {
     "additive": sdde.Problem(_drift, 0.5, delays=0.5, history=1.0),
     "diagonal": sdde.Problem(
-        _drift, lambda t, x, d: 0.2 + 0.6 * np.sin(x), delays=0.5, history=1.0
+        _drift, lambda t, x, d: 0.4 + 0.9 * np.sin(x), delays=0.5, history=1.0
     ),
     "delayed": sdde.Problem(
         _drift, lambda t, x, d: 0.3 * x + 0.8 * d[0], delays=0.25, history=1.0
