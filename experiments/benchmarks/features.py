@@ -1,12 +1,14 @@
 """What each feature costs: `python -m experiments.benchmarks.features`.
 
 One linear equation is solved with one thing changed at a time: the method, the kind of noise, the
-kind of delay, jumps, what is watched. Runs take turns; a cost is the median ratio to the plain
-equation within a round. There is nothing to pass or fail but that every run gives finite states.
+kind of delay, jumps, what is watched. Times are processor time of one thread. Runs take turns; a
+cost is the median ratio to the plain equation within a round. There is nothing to pass or fail but
+that every run gives finite states.
 """
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths, rounds = (256, 2) if options.quick else (2560, 7)
     runs = {name: runner(*what, paths) for name, what in features().items()}
     wrong = [name for name, run in runs.items() if not np.isfinite(run(1)).all()]
-    times = timing.side_by_side(runs, rounds)
+    times = timing.side_by_side(runs, rounds, time.process_time)
     plain = next(iter(times.values()))
     units = paths * SPAN[1] / DT
     rows = []

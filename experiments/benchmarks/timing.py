@@ -33,7 +33,11 @@ class Times:
         return float(np.median(ratio)), float(ratio.min()), float(ratio.max())
 
 
-def side_by_side(runs: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, Times]:
+def side_by_side(
+    runs: Mapping[str, Callable[[int], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Times]:
     """Time each run once per round, taking turns; runs are functions of a seed."""
     repeats: dict[str, int] = {}
     for name, run in runs.items():
@@ -42,18 +46,16 @@ def side_by_side(runs: Mapping[str, Callable[[int], object]], rounds: int) -> di
         run(0)
         repeats[name] = max(1, min(200, int(SHORTEST / (time.perf_counter() - began))))
     seconds = {name: np.empty(rounds) for name in runs}
-    busy = dict.fromkeys(runs, 0.0)
+    busy, elapsed = dict.fromkeys(runs, 0.0), dict.fromkeys(runs, 0.0)
     for round_ in range(rounds):
         for name, run in runs.items():
-            began, used = time.perf_counter(), time.process_time()
+            began, used, read = time.perf_counter(), time.process_time(), clock()
             for _ in range(repeats[name]):
                 run(round_ + 1)
-            seconds[name][round_] = time.perf_counter() - began
+            seconds[name][round_] = clock() - read
+            elapsed[name] += time.perf_counter() - began
             busy[name] += time.process_time() - used
-    return {
-        name: Times(seconds[name] / repeats[name], busy[name] / seconds[name].sum())
-        for name in runs
-    }
+    return {name: Times(seconds[name] / repeats[name], busy[name] / elapsed[name]) for name in runs}
 
 
 @dataclass(frozen=True, slots=True)
