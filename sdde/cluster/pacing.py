@@ -17,12 +17,11 @@ _compile = njit(error_model="numpy", fastmath=False, _nrt=False)
 
 
 @_compile
-def pause(work, worker, now, activity):
-    """Let a worker be idle; time counts from when it stopped working."""
+def pause(work, worker, now):
+    """Let a worker be idle, the caller says how; time counts from when it stopped working."""
     if work.activity[worker] < QUEUED:
         work.paused[worker] = now
         enter(work.key, work.owner, worker, math.inf)
-    work.activity[worker] = activity
 
 
 @_compile

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from sdde.cluster.gradients import diagonal_gradient
 from sdde.cluster.recording import (
@@ -55,7 +55,7 @@ def run_plain(
         clear(key, owner)
         for i in range(dim):
             x[i] = start[i]
-        now, end, version = 0.0, 0.0, 0
+        now, end, version = 0.0, 0.0, int64(0)  # typed: a literal would be compiled for, too
         cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
         due = grid[cursor] if cursor < points else math.inf
         for w in range(workers):
@@ -64,9 +64,9 @@ def run_plain(
             versions[w], jobs[w] = 0, 0
             for i in range(dim):
                 reads[w, i] = x[i]
-            times_ahead(tables, compute, links, times, work.spare, k0, k1, run, w, 0)
+            times_ahead(tables, compute, links, times, work.spare, k0, k1, run, w, version)
             if noisy:
-                noise_ahead(noise, k0, k1, run, w, 0)
+                noise_ahead(noise, k0, k1, run, w, version)
             time = times[AHEAD * w]
             if machines.stationary:
                 time = residual_time(

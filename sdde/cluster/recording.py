@@ -41,7 +41,7 @@ def open_run(loss, x, numbers, scratch, plan, records, run):
     """Write what is known at time 0; return the number of the next record and the status."""
     cursor, status = 0, DONE
     if not plan.by_time:
-        write(loss, x, numbers, scratch, plan, records, run, 0, 0.0)
+        write(loss, x, numbers, scratch, plan, records, run, run - run, 0.0)
         cursor = 1
     if plan.until_loss > -math.inf and loss(x, numbers, scratch) <= plan.until_loss:
         status = REACHED

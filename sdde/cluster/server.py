@@ -103,7 +103,8 @@ def run_block(
     paced = rules.budget >= 0
     workers, dim, points = compute.shape[0], start.shape[0], grid.shape[0]
     room = queue.shape[0]
-    logged = 0
+    zero = int64(0)  # typed: for a literal every helper would be compiled twice
+    logged = zero
     limit = bound_of(start)
 
     for run in range(block[0], block[1]):
@@ -121,15 +122,20 @@ def run_block(
             work.shelves[i] = workers + i
         beginning = workers  # how many of `ready` begin now
         now, end = 0.0, 0.0
-        version, public, taken, refused, outstanding = 0, 0, 0, 0, 0
-        head, waiting, stored, slot = 0, 0, 0, 0
-        busy, last, author = False, -1, 0  # the server; the worker that goes on after its update
+        version, public, taken, refused, outstanding = zero, zero, zero, zero, zero
+        head, waiting, stored, slot = zero, zero, zero, zero
+        busy, last, author = (
+            False,
+            zero - 1,
+            zero,
+        )  # the server; the worker that goes on after its update
         cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
 
         while True:
             if paced:  # whoever is free queues up
                 for j in range(beginning):
-                    pause(work, ready[j], now, HELD)
+                    pause(work, ready[j], now)
+                    activity[ready[j]] = HELD
             j = 0
             while True:
                 if paced:
@@ -219,7 +225,7 @@ def run_block(
                     continue
                 if activity[w] == GIVING_UP or activity[w] == LOST:
                     logged = note(log, logged, plan, run, w, read_time[w], now, versions[w],
-                                  version, 2)  # fmt: skip
+                                  version, zero + 2)  # fmt: skip
                     cancelled[run, w] += 1
                     outstanding -= 1
                     work.again[w] = 1
@@ -238,7 +244,8 @@ def run_block(
                         shelve(work, w, slot)
                         ready[0], beginning = w, 1
                     else:
-                        pause(work, w, now, QUEUED)
+                        pause(work, w, now)
+                        activity[w] = QUEUED
                     queue[(head + waiting) % room] = slot
                     waiting += 1
                     continue
@@ -266,7 +273,7 @@ def run_block(
                             keep = norm_squared(step) >= rules.limit * rules.limit
                     logged = note(
                         log, logged, plan, run, w, read_time[slot], now, versions[slot],
-                        version + 1 if keep else version, 0 if keep else 1,
+                        version + 1 if keep else version, zero if keep else zero + 1,
                     )  # fmt: skip
                     if not keep:
                         discarded[run, w] += 1
@@ -294,16 +301,18 @@ def run_block(
                         busy = served
                         if served:
                             time = draw(
-                                tables, machines.update, k0, k1, run, version, 0, streams.SERVER
+                                tables, machines.update, k0, k1, run, version, zero, streams.SERVER
                             )
                             enter(key, owner, workers, now + time)
                         if goes_on and (not served or buffer < 0):
                             last = w
                             goes_on = False
                             if served:
-                                pause(work, w, now, QUEUED)
+                                pause(work, w, now)
+                                activity[w] = QUEUED
                     elif keep and rules.idle:
-                        pause(work, w, now, WAITING)
+                        pause(work, w, now)
+                        activity[w] = WAITING
                         goes_on = False
                     if goes_on:
                         ready[beginning] = w
@@ -341,10 +350,11 @@ def run_block(
                             ready[j] = j
                             if j != last and (activity[j] <= LOST or activity[j] == QUEUED):
                                 logged = note(log, logged, plan, run, j, read_time[j], now,
-                                              versions[j], version, 2)  # fmt: skip
+                                              versions[j], version, zero + 2)  # fmt: skip
                                 cancelled[run, j] += 1
                     elif rules.lead >= 0:
-                        pause(work, last, now, HELD)
+                        pause(work, last, now)
+                        activity[last] = HELD
                         slowest = applied[run, 0]
                         for j in range(workers):
                             slowest = min(slowest, applied[run, j])
@@ -364,7 +374,7 @@ def run_block(
                                     beginning += 1
                                 elif overtaken and activity[j] <= LOST and j != last and late:
                                     logged = note(log, logged, plan, run, j, read_time[j], now,
-                                                  versions[j], version, 2)  # fmt: skip
+                                                  versions[j], version, zero + 2)  # fmt: skip
                                     cancelled[run, j] += 1
                                     outstanding -= 1
                                     ready[beginning] = j

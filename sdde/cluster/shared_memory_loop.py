@@ -8,7 +8,7 @@ Everything else is as in `server`.
 
 import math
 
-from numba import njit
+from numba import int64, njit
 
 from sdde.cluster import encoding as code
 from sdde.cluster.grouping import clear_groups
@@ -60,21 +60,22 @@ def run_shared(
     blocks, share = rules.blocks, rules.share
     workers, dim = machines.compute.shape[0], start.shape[0]
     limit = bound_of(start)
-    logged = 0
+    zero = int64(0)  # typed: for a literal every helper would be compiled twice
+    logged = zero
 
     for run in range(block[0], block[1]):
         clear(work.key, work.owner)
         clear_groups(work)
         for i in range(dim):
             x[i] = start[i]
-        now, end, version, taken, sound = 0.0, 0.0, 0, 0, True
+        now, end, version, taken, sound = 0.0, 0.0, zero, zero, True
         cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
         for w in range(workers):
             records.applied[run, w], records.discarded[run, w] = 0, 0
             records.cancelled[run, w] = 0
             records.idle[run, w], records.down[run, w] = 0.0, 0.0
             work.jobs[w] = -1
-            _begin(work, machines, k0, k1, run, w, 0.0, 0)
+            _begin(work, machines, k0, k1, run, w, 0.0, zero)
             enter(work.key, work.owner, w, 0.0)
 
         while status == DONE and version < plan.updates:
@@ -128,7 +129,7 @@ def run_shared(
                         version += 1
                         end = when = now
                         logged = note(log, logged, plan, run, w, read_time[w], now,
-                                      work.versions[w], version, 0)  # fmt: skip
+                                      work.versions[w], version, zero)  # fmt: skip
                         status = status_of(loss, x, numbers, scratch, plan, version, sound)
                         if not by_time and cursor < grid.shape[0] and grid[cursor] == version:
                             cursor = write_update(

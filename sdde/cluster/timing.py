@@ -97,7 +97,9 @@ def times_ahead(tables, compute, communication, times, spare, k0, k1, run, worke
     draw_ahead(tables, compute[worker], times, place, k0, k1, run, job, worker, streams.COMPUTE)
     if communication[worker] >= 0:
         first = communication[worker]
-        draw_ahead(tables, first, spare, 0, k0, k1, run, job, worker, streams.COMMUNICATION)
+        draw_ahead(
+            tables, first, spare, worker - worker, k0, k1, run, job, worker, streams.COMMUNICATION
+        )
         for i in range(AHEAD):
             times[place + i] += spare[i]
 
