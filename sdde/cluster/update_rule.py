@@ -41,7 +41,7 @@ def check_method(method: Any, workers: int) -> rule.Composed:
         and (admission is None or (isinstance(admission, rule.Fresh) and not admission.stop))
         and (composed.rate is None or isinstance(composed.rate, _RATES))
         and composed.schedule is None and composed.projection is None
-        and composed.budget is None and composed.publish == 1
+        and composed.budget is None and composed.publish == 1 and composed.memory is None
     )  # fmt: skip
     if not known:
         raise checks.fail(
