@@ -16,9 +16,16 @@ LAYERS = ["errors", "checks", "equation", "engine", "solving", "cluster"]
 VALUES_OF_CLUSTER = {
     f"sdde.cluster.{name}"
     for name in (
-        "system", "quadratic", "methods", "weighted_methods", "dropping_methods",
-        "pipeline_methods", "rules",
-        "weights", "projections", "changing",
+        "system",
+        "quadratic",
+        "methods",
+        "weighted_methods",
+        "dropping_methods",
+        "pipeline_methods",
+        "rules",
+        "weights",
+        "projections",
+        "changing",
     )
 }
 # The one file that holds the theory against the simulator, and the page it is shown on.
