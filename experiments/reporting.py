@@ -222,10 +222,11 @@ def jackknife(statistic: Callable[[Any], float], runs: Any) -> Number:
 def style() -> Any:
     """Set the look of every figure and return pyplot."""
     import matplotlib as mpl
+    from cycler import cycler
     from matplotlib import pyplot as plt
 
     mpl.rcParams.update({
-        "axes.prop_cycle": mpl.cycler(color=COLOURS), "axes.spines.top": False,
+        "axes.prop_cycle": cycler(color=COLOURS), "axes.spines.top": False,
         "axes.spines.right": False, "axes.titlesize": 10, "axes.labelsize": 9.5,
         "axes.titlelocation": "left", "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
         "legend.frameon": False, "legend.fontsize": 8.5, "lines.linewidth": 1.5,

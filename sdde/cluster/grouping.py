@@ -4,19 +4,16 @@ A group is a number of gradients, or enough from every worker, or a table with t
 every worker that is refreshed worker by worker. Nothing here knows about time.
 """
 
-from numba import njit
-
 from sdde.cluster import encoding as code
+from sdde.cluster.compiling import compiled
 from sdde.cluster.weighing import project, schedule_factor
-
-_compile = njit(error_model="numpy", fastmath=False, _nrt=False)
 
 # Entries of `Workspace.counts`.
 GROUP = 0  # gradients in the group so far
 SERVED = 1  # workers that the round has served, -1 while it still collects
 
 
-@_compile
+@compiled
 def clear_groups(work):
     """Forget all gradients, momentum and what was learned about them."""
     for array in (work.tail, work.free, work.velocity):
@@ -31,7 +28,7 @@ def clear_groups(work):
     work.weights[0] = 0.0
 
 
-@_compile
+@compiled
 def collect(work, rules, worker, weight):
     """Join a weighed gradient to the group; return whether the group is complete."""
     step, counts = work.step, work.counts
@@ -68,7 +65,7 @@ def collect(work, rules, worker, weight):
     return counts[GROUP] == rules.size
 
 
-@_compile
+@compiled
 def _is_balanced(size, members):
     """Tell whether the harmonic mean of the workers' counts has reached size / workers."""
     total = 0.0
@@ -79,7 +76,7 @@ def _is_balanced(size, members):
     return members.shape[0] * members.shape[0] >= size * total
 
 
-@_compile
+@compiled
 def _join(out, sums, members):
     """Put the sum over the workers of their mean gradients into `out`."""
     out[:] = 0.0
@@ -88,7 +85,7 @@ def _join(out, sums, members):
             out[i] += sums[w, i] / members[w]
 
 
-@_compile
+@compiled
 def _end_group(work, rules, worker):
     """Put the group into `total`; return its divisor, and begin the next group."""
     sums, surplus, members, more = work.sums, work.surplus, work.members, work.more
@@ -117,7 +114,7 @@ def _end_group(work, rules, worker):
     return max(work.weights[0], 1e-300) if rules.by_weight else float(rules.size)
 
 
-@_compile
+@compiled
 def update(work, rules, learning_rate, version, worker, limit):
     """Update the parameters by the group that `worker` completed; return whether all is sound."""
     x, total, velocity, behind = work.x, work.total, work.velocity, work.behind

@@ -5,18 +5,15 @@ What a worker does is a number in `Workspace.activity`. Nothing here knows about
 
 import math
 
-from numba import njit
-
+from sdde.cluster.compiling import compiled
 from sdde.cluster.timing import draw, enter
 from sdde.engine import streams
 
 # Busy up to LOST (whose work an outage will end), idle from QUEUED on.
 COMPUTING, SENDING, GIVING_UP, LOST, DOWN, GONE, QUEUED, WAITING, HELD = range(9)
 
-_compile = njit(error_model="numpy", fastmath=False, _nrt=False)
 
-
-@_compile
+@compiled
 def pause(work, worker, now):
     """Let a worker be idle, the caller says how; time counts from when it stopped working."""
     if work.activity[worker] < QUEUED:
@@ -24,7 +21,7 @@ def pause(work, worker, now):
         enter(work.key, work.owner, worker, math.inf)
 
 
-@_compile
+@compiled
 def next_outage(work, machines, k0, k1, run, worker, now):
     """Find the first outage of a worker that is not over; return when it begins."""
     begins, ends, number = work.down_from, work.down_until, work.outages
@@ -49,7 +46,7 @@ def next_outage(work, machines, k0, k1, run, worker, now):
     return begins[worker]
 
 
-@_compile
+@compiled
 def next_held(work, size, budget, taken, outstanding, head, waiting, version):
     """Return the worker that has been held longest, -1 if there is none or it must wait.
 
@@ -70,7 +67,7 @@ def next_held(work, size, budget, taken, outstanding, head, waiting, version):
     return first if taken + outstanding < size * (oldest + budget + 1) else -1
 
 
-@_compile
+@compiled
 def shelve(work, worker, slot):
     """Move the finished work of a worker to a slot, so that the worker can go on."""
     work.whose[slot] = worker
@@ -81,7 +78,7 @@ def shelve(work, worker, slot):
         work.reads[slot, i] = work.reads[worker, i]
 
 
-@_compile
+@compiled
 def first_blocked(work, workers, head, waiting):
     """Return the place in the queue of the first worker that waits for a shelf, -1 if none does."""
     for i in range(waiting):

@@ -5,15 +5,13 @@ Both event loops write their records here. Nothing here knows about workers or e
 
 import math
 
-from numba import njit
+from sdde.cluster.compiling import compiled
 
 DONE, REACHED, DIVERGED, STALLED = 0, 1, 2, 3
 LARGEST = 1e12  # a run whose parameters pass this times the start (at least 1) has diverged
 
-_compile = njit(error_model="numpy", fastmath=False, _nrt=False)
 
-
-@_compile
+@compiled
 def bound_of(start):
     """Return the largest parameter, in size, of a run that has not diverged."""
     limit = LARGEST
@@ -22,7 +20,7 @@ def bound_of(start):
     return limit
 
 
-@_compile
+@compiled
 def write(loss, x, numbers, scratch, plan, records, run, cursor, at):
     """Fill record number `cursor` with the state now."""
     records.at[run, cursor] = at
@@ -36,7 +34,7 @@ def write(loss, x, numbers, scratch, plan, records, run, cursor, at):
     records.measures[run, first + plan.measures] = arrived
 
 
-@_compile
+@compiled
 def open_run(loss, x, numbers, scratch, plan, records, run):
     """Write what is known at time 0; return the number of the next record and the status."""
     cursor, status = 0, DONE
@@ -48,7 +46,7 @@ def open_run(loss, x, numbers, scratch, plan, records, run):
     return cursor, status
 
 
-@_compile
+@compiled
 def write_before(loss, x, numbers, scratch, plan, records, run, cursor, now, version):
     """Write the records of times before `now`; return the number of the next."""
     while cursor < plan.grid.shape[0] and plan.grid[cursor] < now:
@@ -57,7 +55,7 @@ def write_before(loss, x, numbers, scratch, plan, records, run, cursor, now, ver
     return cursor
 
 
-@_compile
+@compiled
 def status_of(loss, x, numbers, scratch, plan, version, sound):
     """Return the status of a run after an update."""
     if not sound:
@@ -67,7 +65,7 @@ def status_of(loss, x, numbers, scratch, plan, version, sound):
     return REACHED if loss(x, numbers, scratch) <= plan.until_loss else DONE
 
 
-@_compile
+@compiled
 def write_update(loss, x, numbers, scratch, plan, records, run, cursor, now, sound):
     """Write the record of an update; return the number of the next."""
     if sound:
@@ -78,7 +76,7 @@ def write_update(loss, x, numbers, scratch, plan, records, run, cursor, now, sou
     return cursor + 1
 
 
-@_compile
+@compiled
 def close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status):
     """Write the records of times up to the end of a run, and how it ended."""
     if plan.by_time:
@@ -94,7 +92,7 @@ def close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, versio
     records.updates[run] = version
 
 
-@_compile
+@compiled
 def note(log, logged, plan, run, worker, read_time, now, read, made, outcome):
     """Add a computation to the log, if one is kept; return its length."""
     if not plan.log:

@@ -8,9 +8,10 @@ Everything else is as in `server`.
 
 import math
 
-from numba import int64, njit
+from numba import int64
 
 from sdde.cluster import encoding as code
+from sdde.cluster.compiling import compiled
 from sdde.cluster.grouping import clear_groups
 from sdde.cluster.recording import (
     DONE,
@@ -26,11 +27,10 @@ from sdde.cluster.timing import AHEAD, clear, draw, enter, times_ahead
 from sdde.cluster.weighing import clip, schedule_factor, weigh
 from sdde.engine import streams
 
-_compile = njit(error_model="numpy", fastmath=False, _nrt=False)
 _PULSE = 255  # updates between two looks at the stop flag, a mask
 
 
-@_compile
+@compiled
 def _begin(work, machines, k0, k1, run, worker, now, version):
     """Let a worker begin a job: draw its times; nothing has been read yet."""
     work.jobs[worker] += 1

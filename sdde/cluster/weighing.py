@@ -5,14 +5,11 @@ The codes and parameters of the rules are those of `encoding`. Nothing here know
 
 import math
 
-from numba import njit
-
 from sdde.cluster import encoding as code
+from sdde.cluster.compiling import compiled
 
-_compile = njit(error_model="numpy", fastmath=False, _nrt=False)
 
-
-@_compile
+@compiled
 def norm_squared(g):
     """Return the squared Euclidean norm."""
     total = 0.0
@@ -21,7 +18,7 @@ def norm_squared(g):
     return total
 
 
-@_compile
+@compiled
 def distance_squared(x, reads, worker):
     """Return the squared distance of the parameters from what a worker read."""
     total = 0.0
@@ -30,7 +27,7 @@ def distance_squared(x, reads, worker):
     return total
 
 
-@_compile
+@compiled
 def clip(g, longest):
     """Shorten a gradient to a norm if it is longer."""
     total = norm_squared(g)
@@ -40,7 +37,7 @@ def clip(g, longest):
             g[i] *= share
 
 
-@_compile
+@compiled
 def compensate(g, x, reads, slot, worker, strength, decay, squares):
     """Add the first-order correction of a stale gradient, its outer square for the curvature."""
     for i in range(g.shape[0]):
@@ -52,7 +49,7 @@ def compensate(g, x, reads, slot, worker, strength, decay, squares):
         g[i] += factor * g[i] * g[i] * (x[i] - reads[slot, i])
 
 
-@_compile
+@compiled
 def weight_of(rate, a, b, table, staleness):
     """Return the weight that a rate rule gives to a staleness."""
     late = float(staleness)
@@ -71,7 +68,7 @@ def weight_of(rate, a, b, table, staleness):
     return 1.0
 
 
-@_compile
+@compiled
 def tail_weight(counts, amplitude, first, taken, staleness):
     """Return the weight by the measured distribution of the staleness, 1 while it is measured.
 
@@ -94,7 +91,7 @@ def tail_weight(counts, amplitude, first, taken, staleness):
     return 1.0
 
 
-@_compile
+@compiled
 def schedule_factor(schedule, power, offset, breaks, version):
     """Return the factor of a learning-rate schedule at the update after `version` updates."""
     if schedule == code.STEPS:
@@ -114,7 +111,7 @@ def schedule_factor(schedule, power, offset, breaks, version):
     return ratio
 
 
-@_compile
+@compiled
 def project(behind, x, projection, lazy, low, high):
     """Put the nearest point of the set into `x`, and into `behind` too unless it is lazy."""
     if projection == code.BOX:
@@ -132,7 +129,7 @@ def project(behind, x, projection, lazy, low, high):
             behind[i] = x[i]
 
 
-@_compile
+@compiled
 def admitted(rules, x, reads, slot, staleness, age, u):
     """Tell whether a gradient is worth computing; `u` decides where chance does."""
     if rules.admission == code.FRESH:
@@ -146,7 +143,7 @@ def admitted(rules, x, reads, slot, staleness, age, u):
     return True
 
 
-@_compile
+@compiled
 def weigh(rules, x, reads, slot, tail, taken, staleness):
     """Return the weight of a gradient by the rule of the method."""
     if rules.rate == code.EVEN:

@@ -35,6 +35,11 @@ from sdde.engine.tracing.operations import OPERATIONS
 from sdde.equation.problem import Problem
 from sdde.errors import CompileError
 
+_BARE: dict[str, Any] = {
+    "error_model": "numpy", "fastmath": False, "nogil": True,
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+}  # fmt: skip
+
 # NumPy's functions under the names that expressions call them by, the package's own where it has
 # them
 _ELEMENTARY: dict[str, Any] = {
@@ -100,10 +105,7 @@ def build(function: FunctionType, signature: Any, key: str | None) -> Code:
     storage.start_numba()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numba, about its own business
-        compiled: Any = numba.njit(
-            signature, error_model="numpy", fastmath=False, nogil=True,
-            no_cpython_wrapper=True, no_cfunc_wrapper=True,
-        )(function)  # fmt: skip
+        compiled: Any = numba.njit(signature, **_BARE)(function)
     (result,) = compiled.overloads.values()
     library, name = result.library, result.fndesc.llvm_func_name
     if key is not None:

@@ -10,9 +10,10 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import carray, int64, njit, types, void
+from numba import int64, njit, types, void
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 from sdde.engine.kernels.memory import POINTERS, TYPES
 from sdde.engine.kernels.vectorir import float_of

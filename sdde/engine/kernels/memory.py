@@ -9,10 +9,13 @@ import math
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, float64, int8, int64, njit, types, uint64
+from numba import float64, int8, int64, njit, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
+from numba.np.numpy_support import carray
+
+_with_constants: Any = intrinsic(prefer_literal=True)
 
 TYPES = {"f": float64, "i": int64, "u": uint64, "b": int8}
 
@@ -60,19 +63,19 @@ def _room(counts: tuple[Any, ...]) -> Any:
     return kind(*counts), codegen
 
 
-@intrinsic(prefer_literal=True)
+@_with_constants
 def room1(typingctx: Any, n: Any) -> Any:
     """Return a vector of floats on the stack; the length is a constant."""
     return _room((n,)) if isinstance(n, types.IntegerLiteral) else None
 
 
-@intrinsic(prefer_literal=True)
+@_with_constants
 def room2(typingctx: Any, m: Any, n: Any) -> Any:
     """Return a matrix of floats on the stack."""
     return _room((m, n)) if isinstance(n, types.IntegerLiteral) else None
 
 
-@intrinsic(prefer_literal=True)
+@_with_constants
 def room3(typingctx: Any, k: Any, m: Any, n: Any) -> Any:
     """Return an array of three dimensions on the stack."""
     return _room((k, m, n)) if isinstance(n, types.IntegerLiteral) else None
