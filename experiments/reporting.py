@@ -219,6 +219,17 @@ def jackknife(statistic: Callable[[Any], float], runs: Any) -> Number:
     return Number(float(statistic(data)), spread)
 
 
+def save_figure(path: Path, draw: Callable[[Any], Any], drawing: Any) -> None:
+    """Draw and write a figure; the look that it sets ends with it."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
+    with mpl.rc_context():
+        drawn = draw(drawing)
+        drawn.savefig(path)
+        plt.close(drawn)
+
+
 def style() -> Any:
     """Set the look of every figure and return pyplot."""
     import matplotlib as mpl
@@ -265,9 +276,7 @@ def main(
             write_page(page_of(name), Result.read(known[size]))
     figure = figure_of(name) if options.commit and not options.quick else options.figure
     if figure is not None:
-        drawn = draw(result.drawing)
-        drawn.savefig(figure)
-        style().close(drawn)
+        save_figure(figure, draw, result.drawing)
     if size not in known:
         print(f"FAIL: no committed numbers for the {size} study")
         return 1
