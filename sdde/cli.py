@@ -8,7 +8,7 @@ line, no traceback).
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
+        _require_folders(options)
         return int(options.run(options))
     except Error as error:
         line = " ".join(str(error).split())
@@ -43,57 +44,141 @@ def _parser() -> _Parser:
 
     parser = _Parser(
         prog="sdde",
-        description="Stochastic delay differential equations and asynchronous SGD.",
+        description="Simulate equations with delays and noise; plan, compare and run asynchronous "
+        "SGD.",
+        epilog="sdde COMMAND --help shows the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"sdde {sdde.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
+    _add_compare(commands)
+    _add_plan(commands)
+    _add_solve(commands)
+    _add_trace(commands)
+    _add_live(commands)
+    return parser
 
-    compare = commands.add_parser("compare", help="closed form, SDDE paths and runs")
-    compare.add_argument("source", nargs="?", help=_SOURCE)
+
+def _command(commands: Any, name: str, summary: str, run: Callable[..., int]) -> _Parser:
+    """Add a command whose own help begins with the same words as its line in the list."""
+    command = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_compare(commands: Any) -> None:
+    compare = _command(
+        commands, "compare", "hold closed forms, SDDE paths and runs against each other", _compare
+    )
+    compare.add_argument("source", nargs="?", metavar="SOURCE", help=_SOURCE)
     compare.add_argument("--quick", action="store_true", help="fewer paths and runs")
-    compare.add_argument("--target-loss", type=float, help="excess loss to reach")
-    compare.add_argument("--learning-rate", type=float)
-    compare.add_argument("--seed", type=int, default=1)
-    compare.add_argument("--out", default="report.html", help="the page (default: report.html)")
-    compare.set_defaults(run=_compare)
+    _add_aim(compare)
+    _add_seed(compare)
+    compare.add_argument(
+        "--out", default="report.html", metavar="FILE",
+        help="write the page to this file (default: report.html)",
+    )  # fmt: skip
 
-    plan = commands.add_parser("plan", help="how many workers for a target loss")
-    plan.add_argument("source", nargs="?", help=_SOURCE)
-    plan.add_argument("--target-loss", type=float, help="excess loss to reach")
-    plan.add_argument("--learning-rate", type=float)
-    plan.add_argument("--max-workers", type=int)
+
+def _add_plan(commands: Any) -> None:
+    plan = _command(commands, "plan", "find how many workers reach a target loss soonest", _plan)
+    plan.add_argument("source", nargs="?", metavar="SOURCE", help=_SOURCE)
+    _add_aim(plan)
+    plan.add_argument("--max-workers", type=int, metavar="N", help="most workers to consider")
     plan.add_argument("--json", action="store_true", help="print the answer as JSON")
     plan.add_argument("--example", action="store_true", help="print a SYSTEM.toml that works")
-    plan.add_argument("--out", help="draw time against workers to this file (.png, .svg, .pdf)")
-    plan.set_defaults(run=_plan)
+    plan.add_argument(
+        "--out", metavar="FILE", help="draw time against workers to this file (.png, .svg, .pdf)"
+    )
 
-    solve = commands.add_parser("solve", help="simulate an sdde.Problem defined in a Python file")
-    solve.add_argument("problem", help="FILE.py:name or package.module:name")
-    solve.add_argument("--t-span", type=float, nargs=2, required=True, metavar=("T0", "T1"))
-    solve.add_argument("--dt", type=float, required=True)
-    solve.add_argument("--paths", type=int, default=1)
-    solve.add_argument("--method", default="euler-maruyama")
-    solve.add_argument("--every", type=int, help="keep every n-th step (default: about 500 times)")
-    solve.add_argument("--seed", type=int, default=1)
-    solve.add_argument("--out", help="write times and paths to this .npz or .nc file")
-    solve.add_argument("--plot", help="draw the paths to this file")
-    solve.set_defaults(run=_solve)
 
-    trace = commands.add_parser("trace", help="what the log of a real run says")
-    trace.add_argument("source", nargs="?", help="a trace; default: the recorded run")
-    trace.add_argument("--plot", help="draw it to this file")
-    trace.set_defaults(run=_trace)
+def _add_solve(commands: Any) -> None:
+    solve = _command(
+        commands, "solve", "simulate paths of an sdde.Problem defined in a Python file", _solve
+    )
+    solve.add_argument("problem", metavar="PROBLEM", help="FILE.py:name or package.module:name")
+    solve.add_argument(
+        "--t-span", type=float, nargs=2, required=True, metavar=("T0", "T1"), help="start and end"
+    )
+    solve.add_argument("--dt", type=float, required=True, metavar="DT", help="time step")
+    solve.add_argument("--paths", type=int, default=1, metavar="N", help="paths (default: 1)")
+    solve.add_argument(
+        "--method", default="euler-maruyama", metavar="NAME",
+        help="euler-maruyama (default), heun, milstein, tamed-euler, theta, implicit-euler or "
+        "euler-heun",
+    )  # fmt: skip
+    solve.add_argument(
+        "--every", type=int, metavar="N", help="keep every N-th step (default: about 500 times)"
+    )
+    _add_seed(solve)
+    solve.add_argument(
+        "--out", metavar="FILE", help="write times and paths to this file (.npz, .nc)"
+    )
+    solve.add_argument("--plot", metavar="FILE", help="draw the paths to this file")
 
-    live = commands.add_parser("live", help="a real asynchronous run on dask workers, logged")
-    live.add_argument("--workers", type=int, default=8)
-    live.add_argument("--updates", type=int, default=6000, help="gradients to apply")
-    live.add_argument("--learning-rate", type=float)
-    live.add_argument("--batch", type=int)
-    live.add_argument("--scheduler", help="address of a running dask scheduler")
-    live.add_argument("--seed", type=int, default=1)
-    live.add_argument("--out", default="trace.csv", help="the log (default: trace.csv)")
-    live.set_defaults(run=_live)
-    return parser
+
+def _add_trace(commands: Any) -> None:
+    trace = _command(commands, "trace", "tell what the log of a real run says", _trace)
+    trace.add_argument(
+        "source", nargs="?", metavar="LOG", help="a trace (default: the packaged run)"
+    )
+    trace.add_argument("--plot", metavar="FILE", help="draw it to this file")
+
+
+def _add_live(commands: Any) -> None:
+    live = _command(commands, "live", "train on real dask workers and log every gradient", _live)
+    live.add_argument(
+        "--method", default="async", metavar="NAME",
+        help="async (default), sync, k-sync:4, k-batch-sync:4, k-async:4, k-batch-async:4, "
+        "staleness-threshold:16, dc-asgd:0.04, tail-tau, staleness-aware or delay-adaptive; the "
+        "number is yours to choose",
+    )  # fmt: skip
+    live.add_argument("--workers", type=int, default=8, metavar="N", help="default: 8")
+    live.add_argument(
+        "--updates", type=int, default=6000, metavar="N",
+        help="updates of the parameters to make (default: 6000)",
+    )  # fmt: skip
+    live.add_argument("--learning-rate", type=float, metavar="RATE", help="default: 0.05")
+    live.add_argument(
+        "--batch", type=int, metavar="N", help="samples in one gradient (default: 2048)"
+    )
+    live.add_argument(
+        "--target-loss", type=float, metavar="LOSS", help="stop at this excess loss, if earlier"
+    )
+    live.add_argument(
+        "--checkpoint", metavar="FILE", help="write what is needed to go on to this file (.npz)"
+    )
+    live.add_argument(
+        "--resume", metavar="FILE", help="go on from this checkpoint, up to --updates in all"
+    )
+    live.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="use the workers of this dask scheduler (default: start some on this machine)",
+    )  # fmt: skip
+    _add_seed(live)
+    live.add_argument(
+        "--out", default="trace.csv", metavar="FILE", help="the log (default: trace.csv)"
+    )
+
+
+def _add_aim(command: _Parser) -> None:
+    command.add_argument(
+        "--target-loss", type=float, metavar="LOSS",
+        help="excess loss to reach (default: that of the source, else 2 %% of the first)",
+    )  # fmt: skip
+    command.add_argument(
+        "--learning-rate", type=float, metavar="RATE",
+        help="use this one (default: that of the source, else the best)",
+    )  # fmt: skip
+
+
+def _add_seed(command: _Parser) -> None:
+    command.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="of the random numbers (default: 1)"
+    )
 
 
 def _comparing() -> Any:
@@ -112,6 +197,16 @@ def _check_numbers(options: argparse.Namespace) -> None:
             checks.positive(name, getattr(options, name), example=0.01)
     if getattr(options, "max_workers", None) is not None:
         checks.integer("max_workers", options.max_workers, lowest=1)
+
+
+def _require_folders(options: argparse.Namespace) -> None:
+    """Refuse files that could not be written before anything runs."""
+    from sdde import checks
+
+    for name in ("out", "plot"):
+        path = getattr(options, name, None)
+        if path is not None and not Path(path).parent.is_dir():
+            raise checks.fail(name, path, "lies in a folder that does not exist")
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -156,7 +251,10 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _solve(options: argparse.Namespace) -> int:
     import sdde
+    from sdde.solving.files import solution_file
 
+    if options.out:
+        solution_file(options.out)
     start, end = options.t_span
     steps = round((end - start) / options.dt) if options.dt > 0 and end > start else 1
     solution = sdde.solve(
@@ -191,11 +289,19 @@ def _trace(options: argparse.Namespace) -> int:
 
 def _live(options: argparse.Namespace) -> int:
     from sdde.cluster import live
+    from sdde.cluster.method_names import method_named
+    from sdde.cluster.trace_formats import file_format
 
+    _check_numbers(options)
+    file_format(options.out)
     chosen = {"learning_rate": options.learning_rate, "batch": options.batch}
     run = live(
+        method=method_named(options.method),
         workers=options.workers,
         updates=options.updates,
+        until_loss=options.target_loss,
+        checkpoint=options.checkpoint,
+        resume=options.resume,
         scheduler=options.scheduler,
         rng=options.seed,
         progress=True,

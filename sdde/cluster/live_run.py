@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.cluster.checkpoints import read_checkpoint
 from sdde.cluster.live_watch import Status, Watch, connect, report_to
+from sdde.cluster.method_names import name_of
 from sdde.cluster.methods import AsyncSGD
 from sdde.cluster.objective_kinds import KINDS, check_owners, measures_of
 from sdde.cluster.parameter_server import Record
@@ -32,6 +33,7 @@ from sdde.engine.seeds import seed_of
 
 Floats = NDArray[np.float64]
 REACH = 10.0  # seconds to reach a scheduler
+_KEYWORDS = {"--seed": "rng", "--target-loss": "until_loss"}  # of flags that are called otherwise
 _COLUMNS = (
     "worker", "read_time", "start_time", "apply_time", "read_version", "apply_version",
     "gradient_norm", "discarded",
@@ -223,6 +225,11 @@ def live(
         "method": repr(chosen), "learning_rate": repr(rate), "workers": str(count),
         "parameters": str(len(np.asarray(objective.start))),
     }  # fmt: skip
+    if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+        raise checks.fail(
+            "checkpoint", str(checkpoint), "lies in a folder that does not exist",
+            remedy='For example checkpoint = "run.npz".',
+        )  # fmt: skip
     earlier = None if resume is None else read_checkpoint(Path(resume), settings)
     with connect(scheduler, count, REACH) as client, report_to(progress) as report:
         watch = Watch(client, embedded=scheduler is None, workers=count)
@@ -232,15 +239,23 @@ def live(
             watch.reached = _Target(objective, target)
         watch.start(objective, composed, rate, goal, seed=seed, batch=size, earlier=earlier)
         watch.follow(lambda done: report(min(done / goal, 1.0)))
-    flags = {
+    flags: dict[str, object] = {
         "--workers": count, "--updates": goal, "--learning-rate": rate, "--batch": size,
         "--seed": seed,
     }  # fmt: skip
-    call = ", ".join(f"{flag[2:].replace('-', '_')}={value}" for flag, value in flags.items())
+    name = name_of(chosen)
+    if target is not None:
+        flags["--target-loss"] = target
+    if chosen != AsyncSGD():
+        flags["--method"] = name
+    words = {_KEYWORDS.get(flag, flag[2:].replace("-", "_")): flags[flag] for flag in flags}
+    if "method" in words:
+        words["method"] = repr(chosen)
+    call = ", ".join(f"{word}={value}" for word, value in words.items())
     header = {
         "command": "sdde live " + " ".join(f"{flag} {value}" for flag, value in flags.items())
-        if default and method is None
-        else f"sdde.cluster.live({objective!r}, {call.replace('seed', 'rng')})",
+        if default and name is not None
+        else f"sdde.cluster.live({objective!r}, {call})",
         "objective": repr(objective),
         "method": repr(chosen),
         "regularisation": getattr(objective, "regularisation", "none"),

@@ -27,13 +27,19 @@ _SUFFIXES = (".npz", ".nc")
 _CHECKPOINT = ("tail", "marks", "numbers")
 
 
-def save(solution: "Solution", path: str | Path) -> None:
-    """Write a solution to ``.npz`` or ``.nc``."""
+def solution_file(path: str | Path) -> Path:
+    """Return the path of a file with a suffix that solutions can be written to."""
     target = Path(path)
     if target.suffix not in _SUFFIXES:
         raise checks.fail(
             "path", str(path), "has no known suffix", remedy='For example path = "solution.npz".'
         )
+    return target
+
+
+def save(solution: "Solution", path: str | Path) -> None:
+    """Write a solution to ``.npz`` or ``.nc``."""
+    target = solution_file(path)
     header, further = _header(solution), _further(solution)
     try:
         if target.suffix == ".nc":

@@ -6,7 +6,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from sdde import cluster
 from sdde.cli import main
+from sdde.cluster.method_names import NAMES, method_named, name_of
+from sdde.engine.methods import METHODS
 
 mpl.use("Agg")
 
@@ -67,9 +70,28 @@ MISUSE = [
     ["live", "--workers", "0"],
     ["live", "--updates", "0"],
     ["live", "--learning-rate", "-1"],
+    ["live", "--target-loss", "0"],
+    ["live", "--method", "fast"],
+    ["live", "--method", "k-sync"],
+    ["live", "--method", "k-sync:many"],
+    ["live", "--method", "k-sync:0"],
+    ["live", "--method", "k-sync:4", "--workers", "2"],
+    ["live", "--method", "sync:2"],
+    ["live", "--method", "tail-tau:7"],
+    ["live", "--checkpoint", "no/folder/run.npz"],
+    ["live", "--resume", "missing.npz"],
+    ["live", "--resume", "text.csv"],
+    ["live", "--out", "trace.unknown"],
+    ["live", "--out", "no/folder/trace.csv"],
 ]
 
 
+@pytest.fixture
+def no_processes(monkeypatch):
+    monkeypatch.setattr("sdde.cluster.live_run.connect", None)
+
+
+@pytest.mark.usefixtures("no_processes")
 @pytest.mark.parametrize("arguments", MISUSE, ids=[" ".join(a) or "nothing" for a in MISUSE])
 def test_misuse_is_one_line_and_status_two(arguments, capsys):
     """People read one line; scripts read the status."""
@@ -123,3 +145,66 @@ def test_compare_without_arguments_ends_with_the_page(folder, capsys):
     assert status == 0, printed
     assert printed.strip().splitlines()[-1].startswith("report: ")
     assert (folder / "report.html").is_file()
+
+
+def test_help_names_every_method_and_describes_every_option(capsys):
+    """What can be chosen is on the screen; no option goes without a word."""
+    known = {"solve": METHODS, "live": NAMES}
+    for command in ("compare", "plan", "solve", "trace", "live"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        shown = " ".join(capsys.readouterr().out.split()).replace("- ", "-")  # broken words
+        for name in known.get(command, ()):
+            assert f" {name}" in shown
+        _, options = shown.split("options:")
+        for option in options.split(" --")[1:]:
+            assert len(option.split()) >= 3, option
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("async", cluster.AsyncSGD()), ("sync", cluster.Synchronous()),
+        ("k-sync:2", cluster.KSync(2)), ("k-batch-sync:2", cluster.KBatchSync(2)),
+        ("k-async:3", cluster.KAsync(3)), ("k-batch-async:4", cluster.KBatchAsync(4)),
+        ("staleness-threshold:16", cluster.StalenessThreshold(16)),
+        ("dc-asgd:0.5", cluster.DelayCompensated(0.5)), ("tail-tau", cluster.TailTau()),
+        ("tail-tau:0.25", cluster.TailTau(0.25)), ("staleness-aware", cluster.StalenessAware()),
+        ("delay-adaptive", cluster.DelayAdaptive()), ("delay-adaptive:5", cluster.DelayAdaptive(5)),
+    ],
+)  # fmt: skip
+def test_names_of_methods_go_both_ways(text, method):
+    """The name in the header of a log must give the method again."""
+    assert method_named(text) == method
+    assert name_of(method) == text
+
+
+def test_methods_without_a_short_name_have_none():
+    """Their run is then written down as Python."""
+    for method in (
+        cluster.DelayCompensated(0.5, decay=0.9), cluster.TailTau(window=(1, 3)),
+        cluster.StalenessThreshold(4, stop=True), cluster.Composed(momentum=0.5),
+    ):  # fmt: skip
+        assert name_of(method) is None
+
+
+def test_a_live_run_of_another_method_is_continued(folder, capsys):
+    """Twelve updates by pairs of gradients, then eight more: one log, and the command in it."""
+    pytest.importorskip("dask.distributed")
+    pytest.importorskip("sklearn")
+    chosen = ["--method", "k-batch-async:2", "--workers", "2", "--batch", "16"]
+    first = ["live", *chosen, "--updates", "12", "--checkpoint", "run.npz"]
+    assert main([*first, "--target-loss", "1e-9"]) == 0
+    assert "LiveRun: done, 12 updates" in capsys.readouterr().out
+    assert main(["live", *chosen, "--updates", "20", "--resume", "run.npz", "--out", "b.csv"]) == 0
+    capsys.readouterr()
+    one, both = cluster.Trace.read("trace.csv"), cluster.Trace.read("b.csv")
+    np.testing.assert_array_equal(both["apply_version"], np.repeat(np.arange(1, 21), 2))
+    np.testing.assert_array_equal(both["apply_time"][:24], one["apply_time"])
+    assert one.header["command"] == (
+        "sdde live --workers 2 --updates 12 --learning-rate 0.05 --batch 16 --seed 1 "
+        "--target-loss 1e-09 --method k-batch-async:2"
+    )
+    other = ["live", "--workers", "2", "--updates", "20", "--resume", "run.npz"]
+    assert main(other) == 2
+    assert "was made with method = KBatchAsync(k=2), not AsyncSGD()" in capsys.readouterr().err
