@@ -2,11 +2,12 @@
 
 Each command reads its input, calls the same public functions that scripts call, prints a table and
 writes a figure or a page. Exit status: 0 done, 1 a comparison failed its tolerance, 2 misuse (one
-line, no traceback).
+line, no traceback), 130 interrupted, 141 nobody reads on.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,14 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _require_folders(options)
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
     except Error as error:
         line = " ".join(str(error).split())
         print(f"sdde {options.command}: {line}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader has seen enough, as in `sdde trace | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print(f"sdde {options.command}: interrupted", file=sys.stderr)
         return 130
+    return status
 
 
 def _parser() -> _Parser:

@@ -10,6 +10,7 @@ the simulator to say.
 import datetime
 import os
 import platform
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,9 +249,11 @@ def live(
         flags["--target-loss"] = target
     if chosen != AsyncSGD():
         flags["--method"] = name
+    if resume is not None:
+        flags["--resume"] = shlex.quote(str(resume))
     words = {_KEYWORDS.get(flag, flag[2:].replace("-", "_")): flags[flag] for flag in flags}
-    if "method" in words:
-        words["method"] = repr(chosen)
+    real = {"method": chosen, "resume": str(resume)}
+    words |= {word: repr(real[word]) for word in real if word in words}
     call = ", ".join(f"{word}={value}" for word, value in words.items())
     header = {
         "command": "sdde live " + " ".join(f"{flag} {value}" for flag, value in flags.items())

@@ -1,6 +1,10 @@
 """The command line: each command does its job, and misuse is one line with exit status 2."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +17,7 @@ from sdde.engine.methods import METHODS
 
 mpl.use("Agg")
 
+ROOT = Path(__file__).resolve().parents[2]
 PROBLEM = """
 import sdde
 problem = sdde.Problem(lambda t, x, delayed: -delayed[0], 0.3, delays=[1.0], history=1.0)
@@ -205,6 +210,20 @@ def test_a_live_run_of_another_method_is_continued(folder, capsys):
         "sdde live --workers 2 --updates 12 --learning-rate 0.05 --batch 16 --seed 1 "
         "--target-loss 1e-09 --method k-batch-async:2"
     )
+    assert both.header["command"].endswith("--method k-batch-async:2 --resume run.npz")
     other = ["live", "--workers", "2", "--updates", "20", "--resume", "run.npz"]
     assert main(other) == 2
     assert "was made with method = KBatchAsync(k=2), not AsyncSGD()" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    """As in `sdde plan --example | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "sdde", "plan", "--example"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
