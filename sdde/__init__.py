@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sdde.equation.delays import DistributedDelay, RandomDelay, StateDelay, TimeDelay
     from sdde.equation.jumps import Jump
     from sdde.equation.problem import Problem
+    from sdde.solving.adaptive import solve_adaptively
     from sdde.solving.brownian import Brownian
     from sdde.solving.levels import Level, Multilevel, multilevel
     from sdde.solving.moments import Moments
@@ -47,6 +48,7 @@ _HOMES = {
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
     "solve": "sdde.solving.solve",
+    "solve_adaptively": "sdde.solving.adaptive",
     "Equations": "sdde.symbolic.to_expressions",
     "compare": "sdde.theory",
 }
@@ -54,8 +56,8 @@ _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
     "Problem", "Equations", "TimeDelay", "StateDelay", "RandomDelay", "DistributedDelay", "Jump",
-    "solve", "Solution", "Moments", "Functional", "Hit", "Brownian", "convergence",
-    "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
+    "solve", "solve_adaptively", "Solution", "Moments", "Functional", "Hit", "Brownian",
+    "convergence", "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "SolutionWarning",
 ]  # fmt: skip

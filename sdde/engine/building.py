@@ -19,13 +19,21 @@ from sdde.engine import machine, storage, streams
 from sdde.engine.failures import compile_error, not_a_function
 from sdde.engine.fingerprint import Unhashable, fingerprint
 from sdde.engine.forms import Forms, forms_of
-from sdde.engine.kernels import delaying, driver, elementary, increments, integrals, trigonometric
+from sdde.engine.kernels import (
+    adapting,
+    delaying,
+    driver,
+    elementary,
+    increments,
+    integrals,
+    trigonometric,
+)
 from sdde.engine.kernels.arriving import gap_before
 from sdde.engine.kernels.calling import TABLE, entry, signature_of
 from sdde.engine.kernels.memory import floats_of, room1, room2, room3
 from sdde.engine.kernels.quantile import quantile
 from sdde.engine.kernels.reading import state_at
-from sdde.engine.kernels.signatures import CHUNK, DRIVE, FILL_NOISE, NOISE_FILL
+from sdde.engine.kernels.signatures import CHUNK, DRIVE, DRIVE_ADAPTIVELY, FILL_NOISE, NOISE_FILL
 from sdde.engine.kernels.widening import use_widest_vectors
 from sdde.engine.lags import all_lags
 from sdde.engine.layout import Functions, Layout
@@ -71,7 +79,11 @@ _SPACE: dict[str, Any] = {
 }
 
 
-_ENTERED = {"drive": DRIVE, "fill_noise": FILL_NOISE}
+_ENTERED = {
+    "drive": (driver, DRIVE),
+    "fill_noise": (driver, FILL_NOISE),
+    "drive_adaptively": (adapting, DRIVE_ADAPTIVELY),
+}
 
 
 def text_of(problem: Problem, layout: Layout) -> str:
@@ -94,7 +106,8 @@ def build_chunk(problem: Problem, layout: Layout, functions: Functions, key: str
 def build_own(name: str, key: str) -> Code:
     """Compile a function of the engine itself: one that Python enters, or one that makes noise."""
     if name in _ENTERED:
-        return build(entry(getattr(driver, name), _ENTERED[name]), TABLE, key)
+        home, kinds = _ENTERED[name]
+        return build(entry(getattr(home, name), kinds), TABLE, key)
     homes = [home for home in (driver, increments, integrals) if name in vars(home)]
     function = vars(homes[0])[name]
     return build(function, signature_of(NOISE_FILL), key)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sdde.engine import machine
 from sdde.engine.fingerprint import Unhashable, fingerprint
-from sdde.engine.kernels.signatures import DRIVE, FILL_NOISE
+from sdde.engine.kernels.signatures import DRIVE, DRIVE_ADAPTIVELY, FILL_NOISE
 from sdde.engine.lags import lag_of
 from sdde.engine.layout import (
     LARGEST_WRITTEN,
@@ -110,6 +110,11 @@ def _chunk_by_text(problem: Problem, layout: Layout, functions: Functions) -> ma
 def compiled_driver() -> machine.Entry:
     """Return the driver, compiled once for each version of the engine."""
     return _own("drive", lambda code: machine.Entry(code, DRIVE))
+
+
+def compiled_adaptive_driver() -> machine.Entry:
+    """Return the driver of adaptive steps."""
+    return _own("drive_adaptively", lambda code: machine.Entry(code, DRIVE_ADAPTIVELY))
 
 
 def compiled_noise(width: int, kind: str = "plain") -> machine.Code:

@@ -150,6 +150,7 @@ def _fields(header: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
         "t": arrays["time"], "rule": header["rule"], "x": x, "moments": moments,
         "status": arrays["status"].astype(np.str_), "end_time": arrays["end_time"],
         "hit_time": arrays.get("hit_time", np.empty(0)),
+        "evaluations": arrays.get("evaluations", np.empty(0)).astype(np.int64),
         "functionals": {
             name.removeprefix(FUNCTIONAL): values for name, values in arrays.items()
             if name.startswith(FUNCTIONAL)

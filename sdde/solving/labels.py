@@ -39,6 +39,8 @@ def labelled(solution: "Solution") -> Labelled:
     arrays |= {"status": (("path",), solution.status), "end_time": (("path",), solution.end_time)}
     if len(solution.hit_time):
         arrays["hit_time"] = (("path",), solution.hit_time)
+    if len(solution.evaluations):
+        arrays["evaluations"] = (("path",), solution.evaluations)
     for name, values in solution.functionals.items():
         axes = ("path", f"{name}_component")[: values.ndim]
         arrays[FUNCTIONAL + name] = (axes, values)

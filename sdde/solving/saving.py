@@ -160,3 +160,15 @@ def _listed(times: Floats, t0: float, t1: float, dt: float) -> SavedTimes:
     places = [steps_between(t0, float(t), dt) for t in times]
     spans = np.array([(step, 1, 1) for step, _ in places], dtype=np.int64)
     return SavedTimes(t0, t1, dt, spans, np.array([share for _, share in places]), times)
+
+
+def room_for(paths: int, times: int, dim: int) -> Floats:
+    """Return an array for the states at the saved times, or refuse what memory cannot hold."""
+    try:
+        return np.empty((paths, times, dim))
+    except (MemoryError, ValueError):
+        raise ArgumentError(
+            f"paths = {paths} with {times} saved times of {dim} components needs"
+            f" {8e-9 * paths * times * dim:.3g} GB, more than there is.\n"
+            '  Save fewer times, for example save="final" or save=100 (every 100 steps).'
+        ) from None

@@ -75,6 +75,9 @@ class Solution:
         The Brownian paths that were passed to `sdde.solve`, if any.
     watched : Watched
         The functions that were watched: `until` and `functionals` of `sdde.solve`.
+    evaluations : array, shape (paths,)
+        How often each path evaluated the scheme, rejected steps included, in a solution of
+        `sdde.solve_adaptively`; empty otherwise.
     checkpoint : Checkpoint or None
         What `extend` begins with; None where it would be larger than 32 MB and than the states
         saved, and `extend` computes the paths from their start again.
@@ -104,6 +107,7 @@ class Solution:
     hit_time: Floats = field(default_factory=lambda: np.empty(0))
     functionals: dict[str, Floats] = field(default_factory=dict)
     watched: Watched = field(default_factory=Watched)
+    evaluations: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     checkpoint: Checkpoint | None = None
 
     @property

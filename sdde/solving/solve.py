@@ -35,7 +35,7 @@ from sdde.solving.moments import (
     plan_columns,
 )
 from sdde.solving.plan import Plan, plan
-from sdde.solving.saving import SavedTimes, continue_saves, plan_saves, steps_between
+from sdde.solving.saving import SavedTimes, continue_saves, plan_saves, room_for, steps_between
 from sdde.solving.solution import Solution
 from sdde.solving.starting import warn_of_lost_order
 from sdde.solving.watching import Functional, Hit, Watched, watch
@@ -203,6 +203,11 @@ def extend(
             "solution.extend needs the problem, and files keep no functions.\n"
             "  Load it with the problem: sdde.Solution.load(path, problem=problem)."
         )
+    if len(solution.evaluations):
+        raise ArgumentError(
+            "solution.extend does not continue adaptive steps.\n"
+            "  Call sdde.solve_adaptively again to the later end: its paths begin with these."
+        )
     watched = solution.watched
     if bool(len(solution.hit_time)) != bool(watched.hits) or (
         list(solution.functionals) != list(watched.functionals)
@@ -255,17 +260,6 @@ def _finished(run: "_Run") -> Solution:
     return solution
 
 
-def _allocate(paths: int, times: int, dim: int) -> Floats:
-    try:
-        return np.empty((paths, times, dim))
-    except (MemoryError, ValueError):
-        raise ArgumentError(
-            f"paths = {paths} with {times} saved times of {dim} components needs"
-            f" {8e-9 * paths * times * dim:.3g} GB, more than there is.\n"
-            '  Save fewer times, for example save="final" or save=100 (every 100 steps).'
-        ) from None
-
-
 def _aligned(rows: int, columns: int) -> Floats:
     """Return zeros that begin at a whole number of 64 bytes, as vectors like it."""
     raw = np.zeros(rows * columns + 8)
@@ -297,7 +291,7 @@ class _Run:
     def __post_init__(self) -> None:
         kept = 0 if self.request is not None else self.paths
         self.dim = math.prod(self.plan.state_shape)
-        self.x = _allocate(kept, len(self.saves), self.dim)
+        self.x = room_for(kept, len(self.saves), self.dim)
         self.codes = np.full(self.paths, _NOT_BEGUN, dtype=np.int8)
         self.ended = np.full(self.paths, self.times[0])
         self.hit_times = np.full(self.paths if self.watched.hits else 0, np.nan)

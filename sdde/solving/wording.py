@@ -52,6 +52,8 @@ def summary_of(solution: "Solution") -> str:
         f"  x       shape {solution.x.shape}, {solution.x.nbytes / 1e6:.3g} MB{streamed}",
         f"  status  {states}",
     ]
+    if len(solution.evaluations):
+        lines.append(f"  steps   adaptive, {solution.evaluations.mean():.4g} evaluations a path")
     if solution.functionals:
         lines.append(f"  each    {', '.join(solution.functionals)}")
     return "\n".join([*lines, f"  method  {solution.method}, seed {solution.seed}"])

@@ -68,6 +68,25 @@ DRIVE = {
     "pairs": "i2", "terms": "i",
 }  # fmt: skip
 
+# One path at a time: `ring` holds states on the finest grid, `desk` what one step reads, `tree` the
+# sums of the finest increments of one of `blocks` largest steps (row 2^levels + i: the i-th), `z`
+# those of one step, `four` the state and where steps lead, `g` the diffusion at the beginning of a
+# step (a row; without noise empty), which `observe` writes there, with the arguments of a chunk (0:
+# it is constant). By `form` it is one coefficient for each component with its own process (0), with
+# one process for all (1), or with all processes (2). `keys` is the key of the noise;
+# `desk_lags` and `desk_shares` place the delays on the desk. Rows of `out` begin as nan.
+DRIVE_ADAPTIVELY = {
+    "chunk": "i", "noise": "i", "observe": "i", "ring": "f2", "desk": "f2", "tree": "f2", "z": "f2",
+    "four": "f2", "g": "f2", "moves": "f2",
+    "first": "i", "last": "i", "channels": "i", "blocks": "i", "levels": "i",
+    "t0": "f", "finest": "f", "limit": "f", "tolerance": "f", "relative": "f",
+    "delays": "f1", "desk_lags": "i1", "desk_shares": "f1", "lags": "i1", "shares": "f1", "p": "f1",
+    "past": "f3", "keys": "u1", "upcoming": "f2", "gaps": "f2", "counts": "i2", "rates": "f1",
+    "tables": "f1", "starts": "i1", "save_spans": "i2", "save_shares": "f1", "out": "f3",
+    "codes": "b1", "ended": "f1", "evaluations": "i1", "stop": "i1", "flags": "i1",
+    "fine": "i", "mirrored": "i", "recorded": "f3", "pairs": "i2", "form": "i",
+}  # fmt: skip
+
 _DTYPES = {"f": np.dtype(np.float64), "i": np.dtype(np.int64), "u": np.dtype(np.uint64)}
 _DTYPES["b"] = np.dtype(np.int8)
 _NUMBERS = {"i": "q", "u": "Q", "f": "d"}
