@@ -246,6 +246,10 @@ def max_workers(model: "AsyncSGD") -> float:
         if not isinstance(model.communication, SharedLink) and near < MOST_WORKERS:
             low, high = max(1, int(near) - 1), int(near) + 2
             low = low if bounded(low) else 1
+    # A damping of one is stable under every law, so that is where the search begins.
+    guess = round(model.stream.group / alpha)
+    if high < guess < MOST_WORKERS and bounded(guess):
+        low, high = guess, 2 * guess
     while bounded(high):
         low, high = high, 2 * high
         if high > MOST_WORKERS:
