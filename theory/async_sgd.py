@@ -177,7 +177,7 @@ class AsyncSGD:
 
     def is_stable(self) -> bool:
         """Return whether the mean converges to the minimum along every eigenvalue."""
-        return self.rate() > 0.0
+        return worker_limits.mean_is_stable(self.stream, self.learning_rate * self.eigenvalues)
 
     def mean_square_index(self) -> float:
         r"""Return how near the mean square is to growing without bound: it stays bounded below 1.

@@ -9,6 +9,7 @@ here knows about matrices, noise or workers.
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from sdde.equation.laws import Law
 from .numerics import Complexes, Floats, bracketed, chebyshev, interpolation
 
 NODES = 48  # of the collocation that starts Newton's iteration
+_STRETCH = 80  # frequencies that are looked at together
 LARGEST_DAMPING = 100.0  # damping times mean delay beyond which no crossing is looked for
 
 
@@ -60,18 +62,22 @@ def crossing(law: Law) -> float:
     fine = np.arange(1, 1001) * (0.05 * unit)
     coarse = fine[-1] * np.exp(np.arange(1, 270) * 0.02)
     frequency = np.concatenate([fine, coarse])
-    real = np.real(law.laplace(1j * frequency))
 
-    def along(w: float) -> float:
-        return float(np.real(law.laplace(1j * w)))
+    def along(w: Any) -> Any:
+        return np.real(law.laplace(1j * w))
 
-    for i in np.flatnonzero(np.sign(real[:-1]) != np.sign(real[1:])):
-        if frequency[i] >= min(best, largest):
+    for first in range(0, frequency.size - 1, _STRETCH):
+        if frequency[first] >= min(best, largest):
             break
-        omega = bracketed(along, float(frequency[i]), float(frequency[i + 1]))
-        value = complex(law.laplace(1j * omega))
-        if value.imag < 0.0 and omega / abs(value) < largest:
-            best = min(best, omega / abs(value))
+        part = frequency[first : first + _STRETCH + 1]
+        real = along(part)
+        for i in np.flatnonzero(np.sign(real[:-1]) != np.sign(real[1:])):
+            if part[i] >= min(best, largest):
+                break
+            omega = bracketed(lambda w: float(along(w)), float(part[i]), float(part[i + 1]))
+            value = complex(law.laplace(1j * omega))
+            if value.imag < 0.0 and omega / abs(value) < largest:
+                best = min(best, omega / abs(value))
     return best
 
 

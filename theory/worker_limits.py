@@ -139,6 +139,21 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
     return np.asarray(-np.real(roots) / unit.time, dtype=float)
 
 
+def mean_is_stable(stream: Arrivals, alpha: Floats) -> bool:
+    r"""Return whether every mean converges.
+
+    With a damping below one it does under every delay law of mean one: where :math:`\mathrm{Re}\,s
+    \ge 0` a root would have :math:`|s| \le |s + u| = u\,|1 - \varphi(s)| \le u\,|s|`.
+    """
+    if stream.kind == "exact":
+        return bool(np.all(mean_rates(stream, alpha) > 0.0))
+    unit = scales(stream)
+    damping = unit.damping(np.unique(alpha))
+    if damping[-1] < 1.0:
+        return True
+    return bool(np.isfinite(kernel_energy(unit.law, damping)).all())
+
+
 def mean_matrix(alpha: Floats, rates: Floats, counts: NDArray[Any]) -> Floats:
     """Return the matrices of the mean state and the mean copies of memoryless worker groups."""
     size = len(rates) + 1
@@ -159,7 +174,7 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
     if stream.kind == "regular" and alpha >= 2.0 * stream.group:
         return math.inf  # a single update overshoots by more than it started from
     if kind == "in step" or stream.kind == "regular":
-        return 0.0 if float(mean_rates(stream, np.array([alpha]))[0]) > 0.0 else math.inf
+        return 0.0 if mean_is_stable(stream, np.array([alpha])) else math.inf
     unit = scales(stream)
     energy = float(kernel_energy(unit.law, np.array([unit.damping(alpha)]))[0])
     return unit.strength(alpha) * energy
