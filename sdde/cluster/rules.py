@@ -265,9 +265,9 @@ class Composed:
         When the server updates, and who waits.
     admission : Fresh, Young, Chance, Large, Near or None
         Which gradients are taken; None takes all. A worker whose gradient is dropped reads again.
-    rate : Inverse, Adaptive, Capped, Power, Decay, Tail, Table, InverseDistance,
-            ImplicitMomentum or None
-        Weight of each gradient; None weighs all alike.
+    rate : rule or None
+        Weight of each gradient: Inverse, Adaptive, Capped, Power, Decay, Tail, Table,
+        InverseDistance or ImplicitMomentum; None weighs all alike.
     schedule : Schedule, Steps, Cosine or None
         How the learning rate falls with the number of updates.
     compensation : Compensation or None

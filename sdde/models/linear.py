@@ -221,7 +221,7 @@ def delayed_oscillator(
     delay : float
         Delay τ ≥ 0.
     delayed_damping, delayed_stiffness : float, optional
-        Coefficients γ₁ and *k*₁ of the delayed state.
+        Coefficients γ₁ and k₁ of the delayed state.
     noise : float, optional
         Level σ ≥ 0 of the white noise ξ that acts on the velocity.
     history : vector, callable, (t, x) or Solution, optional
