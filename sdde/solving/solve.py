@@ -365,8 +365,10 @@ class _Run:
         whole, beyond = steps_between(t0, t1, dt)
         direction = 0 if watched.until is None else watched.until.direction
 
-        def compute(first: int, last: int, out: Floats, kept_from: int) -> None:
+        def compute(first: int, last: int, out: Floats) -> None:
             flags = np.zeros(4, dtype=np.int64)
+            part = slice(first, last)
+            blocks = slice(first // width, -(-last // width))
             drive(
                 chunk=model.chunk.address, observe=observe.address, noise=noise.address,
                 ring=_aligned(slots, row), z=_aligned(group, max(channels, 1) * width),
@@ -381,25 +383,25 @@ class _Run:
                 delays=plan.delays, lags=plan.lags, shares=plan.shares, p=model.parameters,
                 past=plan.past, keys=self.keys, rates=plan.rates, tables=plan.tables,
                 starts=plan.starts, save_spans=saves.spans, save_shares=saves.shares,
-                out=out, kept_from=kept_from, codes=self.codes, ended=self.ended,
+                out=out, codes=self.codes[part], ended=self.ended[part],
                 stop=self.stop, flags=flags,
                 fine=self.fine, mirrored=mirrored, recorded=recorded, pairs=pairs, terms=terms,
                 hits=watched.hits, direction=direction, whole=whole, beyond=beyond,
-                kinds=self.kinds, results=self.results, hit_times=self.hit_times,
+                kinds=self.kinds, results=self.results[part], hit_times=self.hit_times[part],
                 begin=begin, keep_at=kept.step, span=span, index=index, column=column,
-                tail=kept.tail, marks=kept.marks, numbers=kept.numbers,
+                tail=kept.tail[blocks], marks=kept.marks[part], numbers=kept.numbers[part],
             )  # fmt: skip
             if flags[0] != 0:
                 self.faults.append(Fault.of(flags))
                 self.stop[0] = 1
 
         def keep(first: int, last: int) -> None:
-            compute(first, last, self.x, 0)
+            compute(first, last, self.x[first:last])
 
         def reduce(first: int, last: int) -> None:
             out = np.empty((last - first, len(saves), self.dim))
             out[:, : self.done] = 0.0
-            compute(first, last, out, first)
+            compute(first, last, out)
             if self.stop[0] == 0 and self.moments is not None:
                 self.moments.add(first, out)
 

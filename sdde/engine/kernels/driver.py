@@ -256,14 +256,15 @@ def drive(
     chunk, observe, noise, ring, z, values, upcoming, gaps, counts, totals, ended_at, hit_at,
     hit_share, stopped, led_to, first, last, channels, n_steps,
     t0, t1, dt, limit, delays, lags, shares, p, past, keys, rates, tables, starts,
-    save_spans, save_shares, out, kept_from, codes, ended, stop, flags, fine, mirrored, recorded,
+    save_spans, save_shares, out, codes, ended, stop, flags, fine, mirrored, recorded,
     hits, direction, whole, beyond, kinds, results, hit_times,
     begin, keep_at, span, index, column, tail, marks, numbers,
     pairs, terms,
 ):  # fmt: skip
     """Run paths `first` to `last`, the first a whole number of blocks.
 
-    Row 0 of `out` is path `kept_from`. The arguments are described in `signatures.DRIVE`.
+    All arrays with a row for each path begin with path `first`. The arguments are described in
+    `signatures.DRIVE`.
     """
     histories, _, dim = past.shape
     slots, group, width, outputs = len(ring), len(z), len(ended_at), hits + len(kinds)
@@ -279,8 +280,8 @@ def drive(
         now, n, living, place = 0, begin, True, (span, index, column)
         if begin > 0:
             _resume(
-                ring, block, lanes, width, ended_at, hit_at, hit_share, counts, upcoming, totals,
-                kept,
+                ring, block - first, lanes, width, ended_at, hit_at, hit_share, counts, upcoming,
+                totals, kept,
             )  # fmt: skip
             for q in range(len(rates)):
                 for lane in range(lanes):
@@ -304,15 +305,15 @@ def drive(
             _call_chunk(observe, asked)
             if begin == 0:
                 begin_totals(values, hits, kinds, width, totals)
-        place = _save(ring, now, n, lanes, width, saves, out, block - kept_from, place, stops)
+        place = _save(ring, now, n, lanes, width, saves, out, block - first, place, stops)
         drawn, filled = n, n  # the steps whose noise `z` holds
         is_kept = keep_at < 0
         while n < n_steps and living and stop[0] == 0 and flags[0] == 0:
             if n == keep_at:
                 is_kept = True
                 _keep(
-                    ring, now, block, lanes, width, ended_at, hit_at, hit_share, counts, upcoming,
-                    totals, kept,
+                    ring, now, block - first, lanes, width, ended_at, hit_at, hit_share, counts,
+                    upcoming, totals, kept,
                 )  # fmt: skip
             if n == filled:
                 steps = min(group, n_steps - n)
@@ -356,15 +357,15 @@ def drive(
             living = _any_runs(lanes, ended_at, hit_at)
             n += steps
             now = (now + steps) % slots
-            place = _save(ring, now, n, lanes, width, saves, out, block - kept_from, place, stops)
+            place = _save(ring, now, n, lanes, width, saves, out, block - first, place, stops)
         if not is_kept:
             _keep(
-                ring, now, block, lanes, width, ended_at, hit_at, hit_share, counts, upcoming,
-                totals, kept,
+                ring, now, block - first, lanes, width, ended_at, hit_at, hit_share, counts,
+                upcoming, totals, kept,
             )  # fmt: skip
         for lane in range(lanes):
-            path = block + lane
-            rows = out[path - kept_from]
+            path = block + lane - first
+            rows = out[path]
             for later in range(place[2], len(rows)):
                 for i in range(out.shape[2]):
                     rows[later, i] = stopped[i * width + lane] if hit_at[lane] >= 0 else math.nan

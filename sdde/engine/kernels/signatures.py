@@ -59,7 +59,7 @@ DRIVE = {
     "t0": "f", "t1": "f", "dt": "f", "limit": "f",
     "delays": "f1", "lags": "i1", "shares": "f1", "p": "f1", "past": "f3",
     "keys": "u1", "rates": "f1", "tables": "f1", "starts": "i1",
-    "save_spans": "i2", "save_shares": "f1", "out": "f3", "kept_from": "i", "codes": "b1",
+    "save_spans": "i2", "save_shares": "f1", "out": "f3", "codes": "b1",
     "ended": "f1", "stop": "i1", "flags": "i1", "fine": "i", "mirrored": "i", "recorded": "f3",
     "hits": "i", "direction": "i", "whole": "i", "beyond": "f", "kinds": "i1", "results": "f2",
     "hit_times": "f1",
