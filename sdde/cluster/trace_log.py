@@ -4,8 +4,7 @@ A training loop logs when each worker read the parameters, when its gradient was
 versions of the parameters those were; from that come the law of the cycle time, the staleness and
 the rate of updates that the simulator and the theory need. Every quantity says which columns it
 needs, so a log that holds only durations or only staleness is good for what it can tell. Files are
-read and written in `trace_reading` and `trace_writing`, the
-verdicts are in `trace_checks`; nothing here knows how a run was made.
+read and written in `trace_reading` and `trace_writing`, the verdicts are in `trace_checks`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.cluster.system import System
@@ -421,14 +420,59 @@ class Trace:
             return System(self.cycle_time(), workers=self.workers if "worker" in self else None)
         return System([self.cycle_time(int(code)) for code in np.unique(self.data["worker"])])
 
+    def resample(self, rng: Any = None) -> Trace:
+        """Return another log that the same machines could have left: a block bootstrap.
+
+        Runs of successive cycles are drawn with replacement and laid end to end, the same parts of
+        the log for all workers, since slow phases are often common. The spread of a quantity over
+        many such logs is its standard error.
+
+        Parameters
+        ----------
+        rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
+
+        Returns
+        -------
+        Trace
+            As many rows of each worker. Versions are counted anew as gradients arrive (in groups
+            of the mean size where several made one update); loss and gradient norm are left out. A
+            log of durations or of staleness is resampled by rows.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If the log holds neither cycles of workers nor durations nor staleness.
+
+        Notes
+        -----
+        The length of a run follows [1]_ (circular blocks), from the autocorrelation of the workers'
+        own cycles or of what they have in common, whichever asks for more; the header says it.
+
+        References
+        ----------
+        .. [1] D. N. Politis, H. White, "Automatic block-length selection for the dependent
+               bootstrap", Econometric Reviews 23 (2004) 53-70, with the correction by A. Patton,
+               D. N. Politis and H. White, ibid. 28 (2009) 372-375.
+
+        Examples
+        --------
+        >>> trace = sdde.cluster.packaged_trace()
+        >>> means = [trace.resample(seed).cycle_time().mean() for seed in range(20)]
+        >>> bool(np.std(means) < 0.05 * np.mean(means))
+        True
+        """
+        from sdde.cluster.trace_resampling import resampled
+
+        data, header = resampled(self, rng)
+        return Trace(data, header=header, worker_names=self.worker_names)
+
     def check(self) -> TraceCheck:
-        """Judge whether the run is what the theory assumes: Poisson-like, alike, steady,
-        independent.
+        """Judge whether the run is what the theory assumes: Poisson-like, alike, steady.
 
         Returns
         -------
         TraceCheck
-            One finding with a number and a verdict per question; printing it gives a table.
+            A finding for each question, with a number and a verdict; printing it gives a table.
         """
         from sdde.cluster.trace_checks import check_trace
 
@@ -451,38 +495,6 @@ class Trace:
         return plot_trace(self, axes)
 
     def __repr__(self) -> str:
-        lines = [f"Trace: {len(self)} gradients, columns {', '.join(self.data)}"]
-        if "worker" in self:
-            lines.append(f"  workers        {self.workers}")
-        if "apply_time" in self and len(self) > 1:
-            span = float(self.data["apply_time"][-1] - self.data["apply_time"][0])
-            rate = f", {self.updates / span:.4g} per unit of time" if span > 0 else ""
-            lines.append(f"  updates        {self.updates} in {span:.6g}{rate}")
-        for label, quantity in (
-            ("compute time", self.compute_time),
-            ("cycle time", self.cycle_time),
-        ):
-            values = _or_none(quantity)
-            if values is not None:
-                lines.append(f"  {label:<14} {_summary(values)}")
-        stale = _or_none(self.staleness)
-        if stale is not None and stale.size:
-            lines.append(f"  {'staleness':<14} {_summary(stale)}")
-        lines += [f"  # {key}: {value}" for key, value in list(self.header.items())[:8]]
-        return "\n".join(lines)
+        from sdde.cluster.trace_text import describe
 
-
-def _or_none(quantity: Any) -> Any:
-    try:
-        return quantity()
-    except checks.ArgumentError:
-        return None
-
-
-def _summary(values: ArrayLike) -> str:
-    array = np.asarray(values, dtype=float)
-    low, middle, high = np.quantile(array, [0.05, 0.5, 0.95])
-    return (
-        f"mean {array.mean():.4g}, standard deviation {array.std():.4g}, "
-        f"5 % {low:.4g}, median {middle:.4g}, 95 % {high:.4g}"
-    )
+        return describe(self)
