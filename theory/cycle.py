@@ -129,7 +129,7 @@ def shifted(law: Law, by: float) -> Law:
         return as_law(max(law.mean + by, 0.0), "law")
     if law.lowest + by >= 0.0 and (parameters := _location_scale(law)) is not None:
         dist, shapes, loc, scale = parameters
-        return as_law(dist(*shapes, loc=loc + by, scale=scale), "law")
+        return _moved(law, as_law(dist(*shapes, loc=loc + by, scale=scale), "law"), 1.0, by)
     points, weights = law.nodes()
     under = points + by < 0.0
     lost, mass = points[under] + by, weights[under] / weights.sum()
@@ -154,7 +154,7 @@ def scaled(law: Law, by: float) -> Law:
         return as_law(law.mean * by, "law")
     if (parameters := _location_scale(law)) is not None:
         dist, shapes, loc, scale = parameters
-        return as_law(dist(*shapes, loc=loc * by, scale=scale * by), "law")
+        return _moved(law, as_law(dist(*shapes, loc=loc * by, scale=scale * by), "law"), by, 0.0)
     source = law.source
     if isinstance(source, Sum):
         source = Sum(scaled(source.first, by), scaled(source.second, by))
@@ -169,6 +169,13 @@ def scaled(law: Law, by: float) -> Law:
         points * by, weights, source,
         lambda s, power: by**power * np.asarray(law.laplace(s * by, power=power)),
     )  # fmt: skip
+
+
+def _moved(law: Law, to: Law, factor: float, by: float) -> Law:
+    """Return the law `to` of ``factor * T + by`` with the nodes of T: quantiles are dear."""
+    points, weights = law.nodes()
+    to.__dict__["_nodes"] = (points * factor + by, weights)
+    return to
 
 
 def _location_scale(law: Law) -> tuple[Any, tuple[float, ...], float, float] | None:

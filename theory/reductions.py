@@ -20,7 +20,8 @@ from sdde.cluster.rules import Chance, Composed, Fresh, Group, Young
 from sdde.equation.laws import Law, as_law
 
 from .arrivals import ArrivalKind, Arrivals, arrivals
-from .cycle import mixture, total, truncated, weighted
+from .bracket import root_between
+from .cycle import mixture, scaled, total, truncated, weighted
 
 Floats = NDArray[np.float64]
 
@@ -112,12 +113,18 @@ def grouped(stream: Arrivals, size: int) -> Arrivals:
     Each gradient then waits for up to ``size - 1`` others,
     :math:`\frac1K\sum_{i<K}(\Lambda/(\Lambda+s))^i` in transforms, and counts 1/K.
     """
+    wait = scaled(_waits(size), 1.0 / stream.rate)
+    return replace(stream, delay=total(stream.delay, wait), group=size)
+
+
+@lru_cache(maxsize=256)
+def _waits(size: int) -> Law:
+    """Return the law of the wait for the rest of a group, in mean times between two gradients."""
     from scipy import stats
 
-    waits = [as_law(0.0, "wait"), as_law(stats.expon(scale=1.0 / stream.rate), "wait")]
-    waits += [as_law(stats.gamma(i, scale=1.0 / stream.rate), "wait") for i in range(2, size)]
-    laws = [total(stream.delay, wait) if wait.mean else stream.delay for wait in waits[:size]]
-    return replace(stream, delay=mixture(laws, np.ones(size)), group=size)
+    waits = [as_law(0.0, "wait"), as_law(stats.expon(), "wait")]
+    waits += [as_law(stats.gamma(i), "wait") for i in range(2, size)]
+    return mixture(waits[:size], np.ones(size))
 
 
 def threshold_of_age(stream: Arrivals, age: float, *, stop: bool) -> Arrivals:
@@ -156,9 +163,8 @@ def threshold_of_staleness(stream: Arrivals, limit: int, *, stop: bool) -> Arriv
     low, high = 0.0, stream.rate * (1.0 if not stop else math.inf)
     if stop:
         high = 4.0 * stream.workers / max(stream.delay.lowest, 1e-3 * stream.delay.mean)
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if outcome(max(middle, 1e-300))[0] > middle else (low, middle)
+    if outcome(high)[0] < high:  # more admitted gradients make others staler: the excess falls
+        high = root_between(lambda rate: outcome(max(rate, 1e-300))[0] - rate, low, high)
     rate, kept = outcome(high)
     return replace(stream, rate=rate, delay=_tilted(stream.delay, weights * kept))
 
