@@ -28,8 +28,13 @@ VALUES_OF_CLUSTER = {
         "changing",
     )
 }
-# The one file that holds the theory against the simulator, and the page it is shown on.
-COMPARISON = {"sdde.theory.comparison", "sdde.theory.comparison_page"}
+# The files that hold the theory against the simulator, and the page it is shown on.
+COMPARISON = {
+    "sdde.theory.comparison",
+    "sdde.theory.comparison_page",
+    "sdde.theory.plan_checking",
+    "sdde.theory.simulated_times",
+}
 
 
 def module_of(path: Path) -> str:

@@ -36,6 +36,19 @@ def _answer(plan: "Plan") -> list[str]:
     assert plan.range is not None
     assert plan.time_range is not None
     low, high = plan.range
+    checked = plan.checked
+    if checked is not None:
+        alone = checked.theory
+        return [
+            f"Use {plan.workers} workers and {plan.method!r} with learning rate "
+            f"{plan.learning_rate:.4g}: in simulation the expected excess loss stays at or below "
+            f"{plan.target_loss:.4g} after time {plan.time_to_target:.4g} "
+            f"(standard error {checked.standard_error:.2g}).",
+            f"Theory alone: {alone.workers} workers and {alone.method!r} with learning rate "
+            f"{alone.learning_rate:.4g}, predicted {checked.predicted:.4g}, "
+            f"in simulation {alone.time_to_target:.4g}.",
+            *_beyond(plan),
+        ]
     lines = [
         f"Use {plan.workers} workers and {plan.method!r} with learning rate "
         f"{plan.learning_rate:.4g}: the expected "

@@ -26,6 +26,8 @@ from .plan_text import explain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from .plan_checking import Checked
+
 MOST_WORKERS = 1000  # tried when nobody says how many there are
 NEAR = 1.1  # times the best time that still counts as good
 
@@ -63,6 +65,10 @@ class Plan:
         Treatment of arrivals in the table; ``"rounds"`` for a synchronous method.
     alternatives : tuple
         For each other method asked for: the method, its number of workers (or None) and its time.
+    checked : Checked or None
+        With ``check="simulation"``: what simulation made of the choice of theory, its time, standard
+        error and all choices that were simulated. Workers, learning rate, method and time of the
+        plan are then the simulated ones.
     """
 
     workers: int | None
@@ -79,6 +85,7 @@ class Plan:
     target_loss: float
     arrivals: str
     alternatives: tuple[tuple[Any, int | None, float], ...] = ()
+    checked: "Checked | None" = None
 
     def explain(self) -> str:
         """Return the answer, its reasons and its assumptions in words."""
@@ -99,6 +106,7 @@ class Plan:
                 {"method": repr(method), "workers": workers, "time_to_target": _plain(time)}
                 for method, workers, time in self.alternatives
             ],
+            "checked": self.checked and self.checked.to_dict(),
             "limits": {name: _plain(value) for name, value in self.limits.items()},
             "table": [
                 {name: _plain(value) for name, value in row._asdict().items()} for row in self.table
@@ -135,6 +143,9 @@ def plan(
     max_workers: int | None = None,
     methods: Any = None,
     margin: float = 0.1,
+    check: str | None = None,
+    rng: Any = None,
+    budget: float = 4.0,
 ) -> Plan:
     r"""Return the number of workers that reaches a target loss soonest.
 
@@ -166,6 +177,15 @@ def plan(
         How far to stay from divergence: the learning rate is at most ``1 - margin`` times the
         largest one with bounded expected loss. 0 allows the edge itself, where losses have heavy
         tails and small errors of the description decide.
+    check : {None, "simulation"}
+        ``"simulation"`` refines the answer with the event simulator: the neighbourhood of the best
+        choice of theory, and of other methods within 20 % of it, is searched again with simulated
+        times. The plan keeps both answers (`Plan.checked`).
+    rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
+        Seed of the simulations.
+    budget : float
+        About how many seconds of one processor the simulations take, counted at fixed prices, so
+        that the answer depends on `rng` and `budget` alone.
 
     Returns
     -------
@@ -207,6 +227,9 @@ def plan(
     away = checks.nonnegative("margin", margin, example=0.1)
     if away >= 1.0:
         raise checks.fail("margin", margin, "leaves no learning rate", remedy="margin = 0.1.")
+    if check is not None:
+        checks.choice("check", check, ("simulation",))
+    seconds = checks.positive("budget", budget, example=4.0)
     candidates = _methods(methods)
     machines = converted(system)
     listed = isinstance(system.compute_time, list | tuple)
@@ -234,13 +257,18 @@ def plan(
         row.workers for row in rows
         if row.time_to_target <= NEAR * best.time_to_target and row.workers <= search.safe
     ]  # fmt: skip
-    return Plan(
+    answer = Plan(
         None if best is None else best.workers, shown.learning_rate, candidates[choice],
         times[choice], (min(near), max(near)) if near else None,
         None if best is None else search.time_range(best), limits, rows,
         conditions.check(model, target_loss=target), quadratic, system, target,
         model.arrivals if isinstance(model, AsyncSGD) else "rounds", others,
     )  # fmt: skip
+    if check is None or best is None:
+        return answer
+    from .plan_checking import refined
+
+    return refined(answer, searches, rng=rng, budget=seconds)
 
 
 def as_quadratic(objective: Any) -> Quadratic:
