@@ -6,8 +6,10 @@ millisecond; the compiler, whose import is most of the start of a process, is as
 was never compiled on this kind of processor. An entry that is cut short or altered is no entry.
 """
 
+import builtins
 import ctypes
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -52,30 +54,34 @@ def _processor() -> bytes:
 # ---- files
 
 
-def _path(key: str) -> Path:
-    return storage.folder() / f"m_{key}{_SUFFIX}"
+def _name(key: str) -> str:
+    return f"m_{key}{_SUFFIX}"
 
 
 def save(key: str, name: str, imports: Sequence[str], image: bytes) -> None:
     """Keep an object file under `key`; a folder that cannot be written costs time only."""
     head = json.dumps({"name": name, "imports": list(imports)}).encode()
     content = len(head).to_bytes(4, "little") + head + image
-    path = _path(key)
+    home = storage.private_folder(make=True)
+    if home is None:
+        return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix="new", suffix=".tmp", delete=False
+            dir=home, prefix="new", suffix=".tmp", delete=False
         ) as file:
             file.write(_MAGIC + hashlib.sha256(content).digest() + content)
-        Path(file.name).replace(path)
+        Path(file.name).replace(home / _name(key))
     except OSError:
         return
 
 
 def load(key: str) -> Code | None:
     """Return the machine code kept under `key`, or None if there is none that can be used."""
+    home = storage.private_folder()
+    if home is None:
+        return None
     try:
-        data = _path(key).read_bytes()
+        data = (home / _name(key)).read_bytes()
     except OSError:
         return None
     start = len(_MAGIC) + _DIGEST
@@ -138,6 +144,25 @@ class _Raised(ctypes.Structure):
     _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_int32))
 
 
+class _Nothing:
+    """Stands for whatever a description holds besides plain values and built-in exceptions."""
+
+    def __new__(cls, *args: Any, **named: Any) -> "_Nothing":
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep nothing."""
+
+
+class _Description(pickle.Unpickler):
+    """Reads the description of an exception, which came with the machine code from a file."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a built-in exception; nothing else is looked up, so nothing else can be called."""
+        found = getattr(builtins, name, None) if module == "builtins" else None
+        return found if isinstance(found, type) and issubclass(found, Exception) else _Nothing
+
+
 class Entry:
     """Machine code that Python can call, without the interpreter's lock.
 
@@ -167,9 +192,12 @@ def _exception(status: int, address: int | None) -> BaseException:
     if status > 0 and address:
         raised = _Raised.from_address(address)
         try:
-            kind, args = pickle.loads(ctypes.string_at(raised.data, raised.size))[:2]
+            text = io.BytesIO(ctypes.string_at(raised.data, raised.size))
+            kind, args = _Description(text).load()[:2]
             # Values of the run are not in the description, something else stands for them.
-            return kind(*(arg for arg in args or () if isinstance(arg, str | int | float)))
+            error = kind(*(arg for arg in args or () if isinstance(arg, str | int | float)))
+            if isinstance(error, Exception):
+                return error
         except Exception:  # of a kind that cannot be made from this
             pass
     return RuntimeError("a function of the problem raised an exception")

@@ -3,7 +3,8 @@
 Every compiled function has a key, a hash of all that its machine code depends on. It is compiled
 under the name of a file called after its key in the cache folder, so that numba finds it again,
 also when the function came from a lambda or from generated text. Entries are never updated, only
-added; a broken one is removed and made again. Nothing here knows what is compiled.
+added; a broken one is removed and made again. They are code that will be run, so the folder must be
+private to the user (`trust`); one that is not is left alone. Nothing here knows what is compiled.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 
 import llvmlite
 import numpy as np
+
+from sdde.engine.trust import distrust
 
 _ENGINE = Path(__file__).resolve().parent
 _STAMP = 1_000_000_000  # numba distrusts an entry whose file has changed its time; this never does
@@ -57,6 +60,33 @@ def folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
     return base / "sdde"
+
+
+def private_folder(*, make: bool = False) -> Path | None:
+    """Return the cache folder, if it is there (made for `make`) and nobody else can write to it."""
+    path = folder()
+    try:
+        if make and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+        return path if path.exists() and _is_private(path) else None
+    except OSError:
+        return None
+
+
+@cache
+def _is_private(path: Path) -> bool:
+    fault = distrust(path)
+    if fault:
+        warnings.warn(
+            f"the cache of compiled models, {str(path)!r}, {fault}, and is not used.\n"
+            "  What lies there is run as machine code, so nobody else may write to it. Every start"
+            " compiles anew until\n  it is mended (chmod go-w), or SDDE_CACHE_DIR names a folder of"
+            " your own.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return not fault
 
 
 def cache_info() -> CacheInfo:
@@ -193,11 +223,13 @@ def _jit(function: Callable[..., Any], signature: Any, *, cached: bool, **option
 
 def _entry(key: str) -> Path | None:
     """Return the file that stands for `key`, made if need be; None without a writable folder."""
-    path = folder() / f"m_{key}.py"
+    home = private_folder(make=True)
+    if home is None:
+        return None
+    path = home / f"m_{key}.py"
     if path.exists():
         return path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, prefix="new", suffix=".tmp", delete=False
         ) as file:
