@@ -6,7 +6,7 @@ Public names are loaded when first used, so that ``import sdde`` is quick and co
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sdde.errors import ArgumentError, CompileError, Error, SolutionWarning
+from sdde.errors import ArgumentError, CompileError, Error, SolutionWarning, StoreError
 
 if TYPE_CHECKING:
     from sdde import cluster, models, theory
@@ -59,7 +59,7 @@ __all__ = [
     "solve", "solve_adaptively", "Solution", "Moments", "Functional", "Hit", "Brownian",
     "convergence", "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
-    "Error", "ArgumentError", "CompileError", "SolutionWarning",
+    "Error", "ArgumentError", "CompileError", "StoreError", "SolutionWarning",
 ]  # fmt: skip
 
 

@@ -17,5 +17,9 @@ class CompileError(Error, TypeError):
     """A function that cannot be compiled: which function, which line, and the cause."""
 
 
+class StoreError(Error, OSError):
+    """A store that cannot be used: full, damaged beyond its blocks, or in use by another run."""
+
+
 class SolutionWarning(UserWarning):
     """A solve that finished with something the reader of its numbers should know."""
