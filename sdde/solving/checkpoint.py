@@ -45,16 +45,14 @@ class Checkpoint:
 
     @classmethod
     def empty(
-        cls, steps: int, paths: int, blocks: int, rows: int, columns: int, jumps: int, values: int,
-        most: int,
-    ) -> "Checkpoint":  # fmt: skip
-        """Return room for a checkpoint after `steps` steps, or `nowhere` beyond `most` numbers."""
-        marks, numbers = 2 + jumps, 1 + jumps + values
-        if blocks * rows * columns + paths * (marks + numbers) > max(most, MOST):
+        cls, step: int, paths: int, blocks: int, rows: int, columns: int, jumps: int, values: int
+    ) -> "Checkpoint":
+        """Return room for a checkpoint at grid index `step`; `nowhere` if that is negative."""
+        if step < 0:
             return cls.nowhere()
         return cls(
-            steps - steps % WATCH, np.empty((blocks, rows, columns)),
-            np.empty((paths, marks), dtype=np.int64), np.empty((paths, numbers)),
+            step, np.empty((blocks, rows, columns)), np.empty((paths, 2 + jumps), dtype=np.int64),
+            np.empty((paths, 1 + jumps + values)),
         )  # fmt: skip
 
     @property
@@ -68,3 +66,12 @@ class Checkpoint:
             (self.tail, other.tail), (self.marks, other.marks), (self.numbers, other.numbers)
         )  # fmt: skip
         return other.step > 0 and all(mine.shape == given.shape for mine, given in pairs)
+
+
+def kept_step(
+    steps: int, paths: int, blocks: int, rows: int, columns: int, jumps: int, values: int, *,
+    most: int,
+) -> int:  # fmt: skip
+    """Return where a run of `steps` steps is kept, -1 if that took more than `most` numbers."""
+    size = blocks * rows * columns + paths * (3 + 2 * jumps + values)
+    return steps - steps % WATCH if size <= max(most, MOST) else -1

@@ -56,11 +56,11 @@ def run_jobs(
     progress : bool or callable
         True shows a bar; a callable receives finished and all paths.
     """
-    total = jobs[-1][1]
+    total = jobs[-1][1] - jobs[0][0]
     if len(jobs) == 1 and total * steps <= _JOB and not progress:
         run(*jobs[0])  # over before anyone could interrupt
         return True
-    report, close = _reporter(progress, total)
+    report, close = reporter(progress, total)
     finished = 0
     with ThreadPoolExecutor(min(threads, len(jobs))) as pool:
         waiting = {pool.submit(run, *job): job for job in jobs}
@@ -83,9 +83,10 @@ def run_jobs(
     return True
 
 
-def _reporter(
-    progress: Progress, total: int
+def reporter(
+    progress: Progress, total: int, unit: str = "path"
 ) -> tuple[Callable[[int, int], Any], Callable[[], None]]:
+    """Return a function of finished and all paths that shows progress, and one that ends it."""
     if callable(progress):
         return progress, lambda: None
     if not progress:
@@ -97,7 +98,7 @@ def _reporter(
             "progress = True needs the package tqdm, which is not installed.\n"
             "  Run: python -m pip install tqdm. Or give a function progress(finished, total)."
         ) from None
-    bar = tqdm(total=total, unit="path", unit_scale=True)
+    bar = tqdm(total=total, unit=unit, unit_scale=True)
 
     def report(finished: int, total: int) -> None:
         bar.update(finished - bar.n)

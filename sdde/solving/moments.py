@@ -1,12 +1,10 @@
 """Moments: mean, variance, covariances and quantiles over paths, streamed, so no path is stored.
 
-Each job computes its paths into a buffer; the paths are taken up in their order, 64 at a time, so
-the result is the same for any number of threads and any way to cut the work. Nothing here knows how
-paths are computed.
+What is asked for, at which of the times computed, and what comes back. How paths are reduced is the
+business of `reducing`.
 """
 
-import threading
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +13,10 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.errors import ArgumentError
 from sdde.solving.saving import SavedTimes, plan_saves, steps_between
-from sdde.solving.sketch import Sketch
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-GROUP = 64  # paths that are always reduced together, whatever the threads
-_JOB = 4_000_000  # path-steps of one job
-_BUFFER = 4_000_000  # numbers in the buffer of one job; 32 MB
-_NEVER = -1
+NEVER = -1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -187,7 +181,7 @@ def plan_columns(request: Moments, times: SavedTimes) -> Columns:
         )  # fmt: skip
     order = {place: k for k, place in enumerate(sorted(places))}
     computed = plan_saves(np.array([places[place] for place in order]), t0, t1, dt)
-    found = [[_NEVER if place is None else order[place] for place in row] for row in later]
+    found = [[NEVER if place is None else order[place] for place in row] for row in later]
     return Columns(
         computed, times, np.array([order[place] for place in base], dtype=np.int64),
         np.array(found, dtype=np.int64),
@@ -200,118 +194,6 @@ def continue_request(request: Moments, saves: SavedTimes) -> Moments:
         saves.t if saves.rule is None else saves.rule, request.quantiles,
         covariance=request.covariance, lags=request.lags,
     )  # fmt: skip
-
-
-def cut_groups(paths: int, steps: int, numbers: int) -> list[tuple[int, int]]:
-    """Return jobs (first path, end) of whole groups; `numbers` are kept of each path."""
-    fit = min(_JOB // max(1, steps), _BUFFER // max(1, numbers))
-    length = GROUP * max(1, fit // GROUP)
-    return [(first, min(first + length, paths)) for first in range(0, paths, length)]
-
-
-Sums = tuple[int, Floats, list[Floats]]  # count, mean, sums of products of deviations
-
-
-@dataclass(eq=False)
-class Accumulator:
-    """Statistics of all paths up to some path, in order.
-
-    Parameters
-    ----------
-    request : Moments
-    columns : Columns
-    dim : int
-        Components.
-    known : int
-        Times, from the first on, that are known already and are left out.
-    """
-
-    request: Moments
-    columns: Columns
-    dim: int
-    known: int = 0
-    taken: int = 0
-    waiting: dict[int, tuple[list[Sums], Floats]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.places = self.columns.places[self.known :]
-        later = self.columns.later[:, self.known :]
-        # pairs of times a lag apart
-        self.lag, self.time = np.nonzero(later != _NEVER)
-        self.pairs = self.places[self.time], later[self.lag, self.time]
-        self.sums: Sums | None = None
-        self.sketch = Sketch(len(self.places) * self.dim) if len(self.request.quantiles) else None
-
-    def add(self, first: int, states: Floats) -> None:
-        """Take the states of the paths from `first` on, shape ``(paths, times, dim)``."""
-        groups = [
-            self._sums_of(states[begin : begin + GROUP]) for begin in range(0, len(states), GROUP)
-        ]
-        with self.lock:
-            self.waiting[first] = groups, states
-            while self.taken in self.waiting:
-                self._take(*self.waiting.pop(self.taken))
-
-    def _take(self, groups: list[Sums], states: Floats) -> None:
-        self.taken += len(states)
-        for sums in groups:
-            self.sums = sums if self.sums is None else self._merge(self.sums, sums)
-        if self.sketch is not None:
-            self.sketch.add(states[:, self.places].reshape(len(states), -1))
-
-    def _sums_of(self, part: Floats) -> Sums:
-        mean = part.mean(axis=0)
-        return len(part), mean, [p.sum(axis=0) for p in self._products(part - mean)]
-
-    def _products(self, off: Floats) -> list[Floats]:
-        """Return products of deviations, shape (paths, times, dim), whose sums are kept."""
-        here = off[:, self.places]
-        products = [here * here]
-        if self.request.covariance:
-            products.append(here[..., :, None] * here[..., None, :])
-        if len(self.lag):
-            products.append(off[:, self.pairs[0]] * off[:, self.pairs[1]])
-        return products
-
-    def _merge(self, sums: Sums, more: Sums) -> Sums:
-        """Merge two samples (Chan, Golub and LeVeque's update, also for products)."""
-        total = sums[0] + more[0]
-        shift = more[1] - sums[1]
-        share = sums[0] * more[0] / total
-        pairs = zip(sums[2], more[2], self._products(shift[None]), strict=True)
-        return (
-            total,
-            sums[1] + shift * (more[0] / total),
-            [a + b + product[0] * share for a, b, product in pairs],
-        )
-
-    def statistics(self, state_shape: tuple[int, ...]) -> Statistics:
-        """Return what was gathered; nan if no path was finished."""
-        times, dim = len(self.places), self.dim
-        if self.sums is None:
-            none = np.full((1, len(self.columns.all), dim), np.nan)
-            count, mean, products = 1, none[0], [p[0] for p in self._products(none)]
-        else:
-            count, mean, products = self.sums
-        shares = self.request.quantiles
-        quantiles = np.empty((0, times * dim))
-        if self.sketch is not None:
-            quantiles = self.sketch.quantile(shares)
-        lagged = np.full((len(self.request.lags), times, dim), np.nan)
-        if len(self.lag):
-            lagged[self.lag, self.time] = products[-1] / count
-        return Statistics(
-            request=self.request,
-            mean=mean[self.places].reshape(times, *state_shape),
-            var=(products[0] / count).reshape(times, *state_shape),
-            covariance=(products[1] / count).reshape(times, *state_shape, *state_shape)
-            if self.request.covariance
-            else None,
-            quantiles=quantiles.reshape(len(shares), times, *state_shape),
-            autocovariance=lagged.reshape(len(lagged), times, *state_shape),
-            rank_error=0.0 if self.sketch is None else self.sketch.rank_error,
-        )
 
 
 def streamed_quantile(kept: Statistics, q: Floats) -> Floats:

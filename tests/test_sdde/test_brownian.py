@@ -185,6 +185,6 @@ def test_misuse_of_brownian_is_refused(make, match):
 )
 def test_a_run_that_the_noise_cannot_serve_is_refused(dt, noise, match, monkeypatch):
     """Before anything is compiled, with values that work."""
-    monkeypatch.setattr("sdde.solving.solve.compile_model", None)
+    monkeypatch.setattr("sdde.solving.running.compile_model", None)
     with pytest.raises(sdde.ArgumentError, match=match):
         sdde.solve(_problem(), (0.0, 1.0), dt=dt, paths=2, noise=noise)

@@ -12,7 +12,7 @@ import sdde
 from sdde.engine import compile as compiling
 from sdde.engine import storage
 from sdde.engine.forms import forms_of
-from sdde.solving import solve as solving
+from sdde.solving import running
 from tests import reference
 
 
@@ -132,7 +132,7 @@ def test_block_and_buffer_sizes_do_not_change_a_path(jumps, monkeypatch):
     np.testing.assert_array_equal(solve(9), expected[:9])
     for many, group in ((64, 64), (128, 32), (16, 96)):
         monkeypatch.setattr(compiling, "_MANY", many)
-        monkeypatch.setattr(solving, "_GROUP", group)
+        monkeypatch.setattr(running, "_GROUP", group)
         np.testing.assert_array_equal(solve(70), expected)
 
 

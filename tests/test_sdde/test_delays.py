@@ -491,6 +491,6 @@ def _solve(delays):
 @pytest.mark.parametrize("match", BAD)
 def test_misuse_of_a_delay_is_refused_before_anything_is_compiled(match, monkeypatch):
     """Each fault has one clear message."""
-    monkeypatch.setattr(sys.modules["sdde.solving.solve"], "compile_model", None)
+    monkeypatch.setattr(sys.modules["sdde.solving.running"], "compile_model", None)
     with pytest.raises(sdde.ArgumentError, match=f"^{match}"), np.errstate(all="ignore"):
         BAD[match]()

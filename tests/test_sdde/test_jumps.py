@@ -187,7 +187,7 @@ def test_misuse_of_a_jump_is_refused(arguments, keywords, match):
 
 def test_wrong_effects_are_refused_before_compiling(monkeypatch):
     """An effect has one argument more than a drift; people will forget the mark."""
-    monkeypatch.setattr("sdde.solving.solve.compile_model", None)
+    monkeypatch.setattr("sdde.solving.running.compile_model", None)
     for effect, match in (
         (lambda t, x, d: 0.0, r"\(t, x, delayed, mark, \*args\)"),
         (lambda t, x, d, mark: [1.0, 2.0], r"jumps\[0\].effect returned shape \(2,\)"),

@@ -10,7 +10,7 @@ from sdde.engine import streams
 from sdde.engine.compile import noise_filler
 from sdde.engine.kernels.reading import locate, state_at
 from sdde.engine.kernels.signatures import WATCH, Packer
-from sdde.solving import solve as solving
+from sdde.solving import running
 from sdde.solving.execute import cut
 from sdde.solving.saving import plan_saves, steps_between
 
@@ -61,8 +61,8 @@ def test_noise_rows_hold_the_normals_at_their_addresses(width):
 
 def test_buffers_of_noise_hold_whole_watches():
     """A path's end must not depend on how much noise is made at a time."""
-    assert solving._GROUP % WATCH == 0
-    assert solving._LONG_GROUP % WATCH == 0
+    assert running._GROUP % WATCH == 0
+    assert running._LONG_GROUP % WATCH == 0
 
 
 @pytest.mark.parametrize("paths", [1, 8, 63, 64, 65, 1000])

@@ -196,7 +196,7 @@ JUMP = sdde.Jump(1.0, lambda t, x, d, mark: 1.0)
 )
 def test_what_a_method_cannot_do_is_refused(method, changes, match, monkeypatch):
     """Each refusal names what to do instead, before anything is compiled."""
-    monkeypatch.setattr("sdde.solving.solve.compile_model", None)
+    monkeypatch.setattr("sdde.solving.running.compile_model", None)
     arguments = {
         "drift": lambda t, x, d: -x, "diffusion": lambda t, x, d: 0.1 * x * d[0], "delays": 0.5,
         "history": 1.0,

@@ -223,7 +223,7 @@ def test_a_scheme_of_the_other_calculus_is_refused(method, calculus, match, monk
     still = [problem.replace(diffusion=g) for g in (0.1, lambda t, x, d: 0.1 + t, None)]
     for other in still:
         sdde.solve(other, (0.0, 0.2), dt=0.1, rng=1, method=method)
-    monkeypatch.setattr("sdde.solving.solve.compile_model", None)
+    monkeypatch.setattr("sdde.solving.running.compile_model", None)
     with pytest.raises(sdde.ArgumentError, match=match):
         sdde.solve(problem, (0.0, 1.0), dt=0.1, method=method)
 
@@ -243,7 +243,7 @@ def test_a_scheme_of_the_other_calculus_is_refused(method, calculus, match, monk
 )
 def test_misuse_of_noise_is_refused(changes, match, monkeypatch):
     """Shapes that do not fit, with the shape that does."""
-    monkeypatch.setattr("sdde.solving.solve.compile_model", None)
+    monkeypatch.setattr("sdde.solving.running.compile_model", None)
 
     def solve():
         problem = sdde.Problem(lambda t, x, d: -x, history=[1.0, 2.0], **changes)

@@ -258,7 +258,7 @@ def _good(**changes):
 )
 def test_misuse_is_refused_before_anything_is_compiled(changes, solve_changes, match, monkeypatch):
     """Each fault has one clear message; compiling first would waste the user's time."""
-    monkeypatch.setattr("sdde.solving.solve.compile_model", None)
+    monkeypatch.setattr("sdde.solving.running.compile_model", None)
     arguments = {"t_span": (0.0, 1.0), "dt": 0.1} | solve_changes
     problem = sdde.Problem(**_good(**changes))
     with pytest.raises(sdde.ArgumentError, match=match):

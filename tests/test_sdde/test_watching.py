@@ -235,7 +235,7 @@ def test_a_path_that_starts_on_the_level_has_not_hit_it():
 )
 def test_misuse_is_refused_before_anything_is_compiled(changes, match, monkeypatch):
     """One clear message."""
-    monkeypatch.setattr("sdde.solving.solve.compile_model", None)
+    monkeypatch.setattr("sdde.solving.running.compile_model", None)
     with pytest.raises(sdde.ArgumentError, match=match):
         sdde.solve(wave(), SPAN, dt=DT, **changes)
 

@@ -1,0 +1,118 @@
+"""Blocks of paths on an executor: how large they are, and what travels.
+
+To the workers goes the run without its history, whose values on the grid are in its plan; back come
+the arrays of blocks, of moments a few nodes. Any cut gives the same numbers.
+"""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdde.equation.problem import Problem
+from sdde.solving.execute import Progress, reporter
+from sdde.solving.executors import Crew, run_tasks
+from sdde.solving.reducing import GROUP
+from sdde.solving.running import Arrays, Block, Ready, Run
+from sdde.solving.sketch import FAN, SIZE
+
+_STEPS = 50_000_000  # path-steps of one block at most: about a tenth of a second
+_FEW_STEPS = 1_000_000  # and at least, so that sending it costs little
+_NUMBERS = 2_000_000  # kept of one block: 16 MB
+_EACH = 4  # blocks for each worker, so that all end at about the same time
+
+
+def cut_blocks(ready: Ready, workers: int) -> list[tuple[int, int]]:
+    """Return blocks (first path, end) of a run for so many workers."""
+    run = ready.run
+    steps, paths = max(1, run.plan.n_steps * run.dim), run.paths
+    most = min(_STEPS // steps, _NUMBERS // max(1, run.kept))
+    length = min(most, max(-(-paths // (_EACH * workers)), _FEW_STEPS // steps))
+    if run.request is None:
+        length = ready.width * max(1, length // ready.width)
+    else:  # whole subtrees come back as one node
+        quantiles = len(run.request.quantiles) > 0
+        unit, fan = (SIZE, FAN) if quantiles and length >= SIZE else (GROUP, 2)
+        while unit * fan <= length:
+            unit *= fan
+        length = unit
+    return [(first, min(first + length, paths)) for first in range(0, paths, length)]
+
+
+class BlockWork:
+    """Computes blocks of a run: sent to the workers, which find or compile its code once.
+
+    Parameters
+    ----------
+    run : Run
+    threads : int
+        For each block.
+    ready : Ready, optional
+        The run as it is ready in this process.
+    """
+
+    def __init__(self, run: Run, threads: int, ready: Ready | None = None) -> None:
+        self.run, self.threads, self.ready = run, threads, ready
+        self.stops: dict[int, NDArray[np.int64]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BlockWork, (replace(self.run, problem=_without_history(self.run.problem)),
+                           self.threads)  # fmt: skip
+
+    def __call__(self, first: int, end: int) -> Arrays:
+        """Return the arrays of the paths from `first` to `end`."""
+        if self.ready is None:
+            self.ready = Ready(self.run)
+        block = self.ready.room(first, end)
+        own = np.zeros(1, dtype=np.int64)
+        self.stops[id(own)] = own
+        if not self.ready.fill(block, threads=self.threads, stop=own):
+            raise KeyboardInterrupt
+        del self.stops[id(own)]
+        return block.arrays()
+
+    def stop(self) -> None:
+        """Make the blocks that are being computed in this process return soon."""
+        for stop in list(self.stops.values()):
+            stop[0] = 1
+
+
+def _without_history(problem: Problem) -> Problem:
+    """Return what the engine needs of a problem."""
+    bare = copy.copy(problem)
+    for name in ("history", "past"):
+        object.__setattr__(bare, name, None)
+    return bare
+
+
+def fill_elsewhere(
+    ready: Ready, block: Block, crew: Crew, *, threads: int, progress: Progress
+) -> bool:
+    """Compute the paths of a block on an executor; return False if Ctrl-C stopped it.
+
+    Parameters
+    ----------
+    ready : Ready
+    block : Block
+        Of all paths.
+    crew : Crew
+    threads : int
+        For each part.
+    progress : bool or callable
+    """
+    work = BlockWork(ready.run, threads, ready)
+    report, close = reporter(progress, ready.run.paths)
+    finished = 0
+
+    def take(task: tuple[int, int], arrays: Arrays) -> None:
+        nonlocal finished
+        block.take(*task, arrays)
+        finished += task[1] - task[0]
+        report(finished, ready.run.paths)
+
+    try:
+        return run_tasks(crew, work, cut_blocks(ready, crew.size), take, stop=work.stop)
+    finally:
+        close()
