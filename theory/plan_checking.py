@@ -18,10 +18,12 @@ import numpy as np
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.system import System
 
+from .plan_methods import least_workers
 from .simulated_times import SimulatedTime, Trial, reach
 
 if TYPE_CHECKING:
-    from .plan_search import Search
+    from .method_choice import Found
+    from .method_search import Question
     from .planning import Plan
 
 NEAR_METHODS = 1.2  # times the best time of theory: methods that are simulated too
@@ -109,33 +111,37 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def refined(answer: "Plan", searches: Sequence["Search"], *, rng: Any, budget: float) -> "Plan":
+def refined(
+    answer: "Plan", question: "Question", found: "Sequence[Found]", *, rng: Any, budget: float
+) -> "Plan":
     """Return a plan whose choice is the best simulated one near those of theory."""
     starts = []
-    for search in searches:
-        row = search.best()
-        if row is not None:
-            free = search.eta is None
+    for item in found:
+        point = item.point
+        if point is not None:
+            free = question.eta is None
+            most = question.limits.most if item.search is None else item.search.safe
             starts.append(
                 Start(
-                    search.method, row.workers, row.learning_rate, row.time_to_target,
-                    search.least, search.safe, _limit_of(search) if free else None,
+                    point.method, point.workers, point.learning_rate, point.time,
+                    least_workers(point.method), most,
+                    _limit_of(question, point.method) if free else None,
                 )
             )  # fmt: skip
-    found = check_starts(
+    checked = check_starts(
         answer.objective, answer.system, answer.target_loss, starts, rng=rng, budget=budget
     )
     return replace(
-        answer, workers=found.workers, learning_rate=found.learning_rate, method=found.method,
-        time_to_target=found.time_to_target, checked=found,
+        answer, workers=checked.workers, learning_rate=checked.learning_rate,
+        method=checked.method, time_to_target=checked.time_to_target, checked=checked,
     )  # fmt: skip
 
 
-def _limit_of(search: "Search") -> Callable[[int], float]:
+def _limit_of(question: "Question", method: Any) -> Callable[[int], float]:
     @cache
     def largest_rate(workers: int) -> float:
-        model = search.model(workers, 1.0 / float(search.objective.eigenvalues.max()))
-        return (1.0 - search.margin) * model.max_learning_rate()
+        model = question.model(method, workers, 1.0 / float(question.objective.eigenvalues.max()))
+        return (1.0 - question.limits.margin) * float(model.max_learning_rate())
 
     return largest_rate
 

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
 def explain(plan: "Plan") -> str:
     """Return the text of a plan."""
     lines = _infeasible(plan) if plan.workers is None else _answer(plan)
-    lines += [_other(*other) for other in plan.alternatives]
-    lines += ["", _table(plan), "", "What this rests on:"]
+    lines += [_other(row) for row in plan.methods if row["method"] != plan.method]
+    lines += ["", _table(plan)]
+    if len(plan.pareto) > 1:
+        lines += ["", *_front(plan)]
+    if plan.warnings:
+        lines += ["", "Where this leaves what is known:"]
+        lines += [f"  {warning}" for warning in plan.warnings]
+    lines += ["", "What this rests on:"]
     lines += [f"  {condition}" for condition in plan.conditions]
     how = (
         "Rounds take their mean time"
@@ -26,10 +32,13 @@ def explain(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
-def _other(method: Any, workers: int | None, time: float) -> str:
-    if workers is None:
-        return f"{method!r} does not reach the target."
-    return f"{method!r} needs {time:.4g} with {workers} workers."
+def _other(row: dict[str, Any]) -> str:
+    if row["workers"] is None:
+        return f"{row['method']!r}: {row['note'].splitlines()[0]}"
+    return (
+        f"{row['method']!r} needs {row['time_to_target']:.4g} with {row['workers']} workers and "
+        f"learning rate {row['learning_rate']:.4g}."
+    )
 
 
 def _answer(plan: "Plan") -> list[str]:
@@ -54,34 +63,24 @@ def _answer(plan: "Plan") -> list[str]:
         f"{plan.learning_rate:.4g}: the expected "
         f"excess loss stays at or below {plan.target_loss:.4g} after time "
         f"{plan.time_to_target:.4g}.",
-        f"Between {low} and {high} workers the time is within 10 % of that.",
+        f"Between {low} and {high} workers the time is within 5 % of that.",
     ]
+    if plan.learning_rate_range is not None:
+        slow, fast = plan.learning_rate_range
+        lines.append(
+            f"So it is with {plan.workers} workers and learning rates {slow:.3g} to {fast:.3g}."
+        )
     first, last = plan.time_range
     if last > first * (1.0 + 1e-3):
         shown = f"{last:.4g}" if math.isfinite(last) else "never"
         lines.append(f"Other treatments of the arrivals say {first:.4g} to {shown}.")
+    lines += plan.verdict
     return lines + _beyond(plan)
 
 
 def _beyond(plan: "Plan") -> list[str]:
     assert plan.workers is not None
-    rows = {row.workers: row for row in plan.table}
     lines = []
-    if plan.workers == plan.limits["safe_workers"] < max(rows):
-        lines.append("More are faster still, but come closer to divergence than the margin allows.")
-    more = [count for count in sorted(rows) if count >= 1.5 * plan.workers]
-    if more:
-        row = rows[more[0]]
-        if math.isinf(row.time_to_target):
-            what = "diverges" if math.isinf(row.floor) else "settles above the target"
-            lines.append(f"More workers will not help: with {row.workers} training {what}.")
-        else:
-            ratio = row.time_to_target / plan.time_to_target
-            lines.append(
-                f"More workers will not help: {row.workers} need {ratio:.3g} times as long."
-            )
-    elif plan.workers == max(rows):
-        lines.append("More workers than were considered might help still.")
     saturation = plan.limits.get("link_saturation", math.inf)
     if plan.workers > saturation:
         lines.append(
@@ -91,6 +90,19 @@ def _beyond(plan: "Plan") -> list[str]:
     most = plan.limits.get("max_workers", math.inf)
     if math.isfinite(most):
         lines.append(f"From {most + 1:.0f} workers on training diverges at this learning rate.")
+    return lines
+
+
+def _front(plan: "Plan") -> list[str]:
+    rows = list(plan.pareto)
+    if len(rows) > 6:
+        rows = [rows[round(i * (len(rows) - 1) / 5)] for i in range(6)]
+    lines = ["Time against cost (nothing is both faster and cheaper):"]
+    lines += [
+        f"  time {row.time_to_target:.4g}, cost {row.cost:.4g}: {row.workers} workers, "
+        f"{row.method!r}, learning rate {row.learning_rate:.3g}"
+        for row in rows
+    ]
     return lines
 
 

@@ -1,35 +1,41 @@
-"""How many workers: the number that reaches a target loss soonest, and how sure that is.
+"""How many workers, which method, which learning rate: what reaches a target loss soonest.
 
-For each number of workers the expected loss is solved over time and its settling time read off;
-numbers are tried on a coarse grid and then around the best. The answer carries the table it came
-from, the limits, and the conditions it rests on. Theory only: nothing here simulates.
+For each choice the expected loss is solved over time and its settling time read off; methods,
+workers and learning rates are searched. The answer carries the table it came from, what limits it,
+how it depends on its inputs, and where it leaves what is known. Theory only: nothing here
+simulates.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdde import checks
-from sdde.cluster.methods import AsyncSGD as PlainMethod
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.system import System
 
 from . import conditions
 from .async_sgd import AsyncSGD
 from .conditions import Condition
-from .plan_search import PlanRow, Search, converted
+from .method_choice import Found, search_all
+from .method_search import NEAR, Point, Question
+from .plan_cost import ParetoRow, pareto_front
+from .plan_inputs import as_quadratic, as_system, limits_from
+from .plan_limits import limits_of
+from .plan_methods import candidates, is_synchronous
+from .plan_search import PlanRow, converted, regular_below
+from .plan_sensitivity import Sensitivity, sensitivities
 from .plan_text import explain
+from .plan_verdict import verdict_of
+from .plan_warnings import warnings_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from .plan_checking import Checked
-
-MOST_WORKERS = 1000  # tried when nobody says how many there are
-NEAR = 1.1  # times the best time that still counts as good
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,32 +45,48 @@ class Plan:
     Attributes
     ----------
     workers : int or None
-        The number of workers with the shortest time; None if no number reaches the target.
+        The number of workers with the shortest time; None if no choice reaches the target.
     learning_rate : float
         Given or chosen.
     method : object
         How the cluster trains.
     time_to_target : float
         Time after which the expected excess loss stays at or below the target; ``inf`` if never.
+    cost : float
+        Workers times that time times the cost of a worker per unit of time.
     range : tuple of int, or None
-        Fewest and most workers that need at most 10 % longer.
+        Fewest and most workers that need at most 5 % longer, with the same method.
+    learning_rate_range : tuple of float, or None
+        Smallest and largest learning rate with which the chosen workers need at most 5 % longer;
+        None where the learning rate was given.
     time_range : tuple of float, or None
-        Shortest and longest time for the chosen number over the treatments of arrivals that apply:
-        how much the answer depends on the approximation.
+        Shortest and longest time for the choice over the treatments of arrivals that apply: how
+        much the answer depends on the approximation.
     limits : dict
         Numbers where something ends: ``max_workers`` (bounded expected loss),
-        ``safe_workers`` (of those considered, with the margin), ``lowest_floor``,
-        ``learning_rate_for_target``, ``link_saturation``.
+        ``max_learning_rate``, ``safe_workers`` (of those considered, with the margin),
+        ``lowest_floor``, ``learning_rate_for_target``, ``link_saturation``,
+        ``transfer_limited_workers``.
     table : tuple of PlanRow
-        All numbers that were tried.
+        All numbers of workers that were tried with the chosen method.
     conditions : tuple of Condition
         What the answer rests on.
     objective, system, target_loss
-        What was asked.
+        What was asked; the system is that of a trace where one was given.
     arrivals : str
         Treatment of arrivals in the table; ``"rounds"`` for a synchronous method.
     alternatives : tuple
-        For each other method asked for: the method, its number of workers (or None) and its time.
+        For each other method asked for: the best of its kind, its number of workers (or None) and
+        its time.
+    methods : tuple of dict
+        The best choice of every method asked for, fastest first: ``method``, ``workers``,
+        ``learning_rate``, ``time_to_target``, ``cost``, ``note`` (why there is none).
+    verdict : tuple of str
+        Whether to go asynchronous, and whether more workers help, in a sentence each.
+    warnings : tuple of str
+        Where the plan leaves what is known.
+    pareto : tuple of ParetoRow
+        Choices that no other beats in both time and cost.
     checked : Checked or None
         With ``check="simulation"``: what simulation made of the choice of theory, its time, standard
         error and all choices that were simulated. Workers, learning rate, method and time of the
@@ -85,7 +107,21 @@ class Plan:
     target_loss: float
     arrivals: str
     alternatives: tuple[tuple[Any, int | None, float], ...] = ()
+    cost: float = math.nan
+    learning_rate_range: tuple[float, float] | None = None
+    methods: tuple[dict[str, Any], ...] = ()
+    verdict: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    pareto: tuple[ParetoRow, ...] = ()
     checked: "Checked | None" = None
+    question: Question | None = field(default=None, repr=False)
+
+    @cached_property
+    def sensitivity(self) -> tuple[Sensitivity, ...]:
+        """How time and workers depend on each input; computed when first asked for."""
+        if self.workers is None or self.question is None:
+            return ()
+        return sensitivities(self.question, self.method, self.workers, self.learning_rate)
 
     def explain(self) -> str:
         """Return the answer, its reasons and its assumptions in words."""
@@ -98,19 +134,24 @@ class Plan:
             "learning_rate": self.learning_rate,
             "method": repr(self.method),
             "time_to_target": _plain(self.time_to_target),
+            "cost": _plain(self.cost),
             "range": self.range,
+            "learning_rate_range": self.learning_rate_range,
             "time_range": self.time_range and [_plain(value) for value in self.time_range],
             "target_loss": self.target_loss,
             "arrivals": self.arrivals,
+            "verdict": list(self.verdict),
+            "warnings": list(self.warnings),
             "alternatives": [
                 {"method": repr(method), "workers": workers, "time_to_target": _plain(time)}
                 for method, workers, time in self.alternatives
             ],
+            "methods": [_record(row) for row in self.methods],
             "checked": self.checked and self.checked.to_dict(),
             "limits": {name: _plain(value) for name, value in self.limits.items()},
-            "table": [
-                {name: _plain(value) for name, value in row._asdict().items()} for row in self.table
-            ],
+            "table": [_record(row._asdict()) for row in self.table],
+            "pareto": [_record(row._asdict()) for row in self.pareto],
+            "sensitivity": [_record(row._asdict()) for row in self.sensitivity],
             "conditions": [
                 {
                     "claim": item.claim, "holds": item.holds, "margin": _plain(item.margin),
@@ -136,20 +177,23 @@ class Plan:
 
 def plan(
     objective: Any,
-    system: System,
+    system: Any,
     *,
     target_loss: float,
     learning_rate: float | None = None,
     max_workers: int | None = None,
     methods: Any = None,
     margin: float = 0.1,
+    max_transfer_rate: float | None = None,
+    cost_per_worker_time: float = 1.0,
+    max_cost: float | None = None,
     check: str | None = None,
     rng: Any = None,
     budget: float = 4.0,
 ) -> Plan:
-    r"""Return the number of workers that reaches a target loss soonest.
+    r"""Return the workers, learning rate and method that reach a target loss soonest.
 
-    For each number of workers *n* the expected excess loss over time is computed, with the damping
+    For each choice the expected excess loss over time is computed, with the damping
     :math:`\eta\lambda n`, the delay law of the system and the gradient noise; the time after which
     it stays at or below the target decides. More workers bring gradients faster, but staler: past a
     point they stop helping, then they make training diverge.
@@ -159,24 +203,30 @@ def plan(
     objective : sdde.cluster.Quadratic, or anything with a method ``quadratic()``
         Eigenvalues, gradient noise and start. A softmax objective gives its own quadratic; a pair
         ``(quadratic, ...)`` is accepted, whose first entry counts.
-    system : sdde.cluster.System
-        Laws of compute time, communication and the server's own time.
+    system : sdde.cluster.System or sdde.cluster.Trace
+        Laws of compute time, communication and the server's own time, or the log of a real run.
     target_loss : float
         Expected excess loss (above the minimum) to reach, and keep.
     learning_rate : float, optional
-        η; by default the best one for each number of workers.
+        η; by default the best one for each choice.
     max_workers : int, optional
         Most workers to consider; by default those of the system, or 1000.
-    methods : sequence of method values, optional
-        Methods to choose from; by default plain asynchronous SGD. Also synchronous ones
-        (``Synchronous``, ``KSync``, ``KBatchSync``, ``Rennala``) and those that drop, thin or group
-        gradients (``KBatchAsync``, ``AgeThreshold``, ``StalenessThreshold``, ``Ringmaster``,
-        ``RandomThinning``), each with its parameters fixed. With one learning rate for all they
-        differ in noise floor too; leave it free for a fair comparison.
+    methods : method, name, class, or a sequence of these, optional
+        Methods to choose from. A value such as ``KBatchAsync(4)`` keeps its number; of a class or a
+        name the number is searched too: ``"k-sync"``, ``"k-batch-sync"``, ``"k-async"``,
+        ``"k-batch-async"``, ``"staleness-threshold"``, ``"ringmaster"``, ``"random-thinning"``,
+        ``"tail-tau"``, besides ``"async"`` and ``"sync"``; ``"all"`` is every one of these. By
+        default plain asynchronous SGD, waiting for all, and waiting for the best number.
     margin : float, optional
         How far to stay from divergence: the learning rate is at most ``1 - margin`` times the
         largest one with bounded expected loss. 0 allows the edge itself, where losses have heavy
         tails and small errors of the description decide.
+    max_transfer_rate : float, optional
+        Most gradients sent to the server per unit of time, all workers together.
+    cost_per_worker_time : float, optional
+        Cost of one worker for one unit of time.
+    max_cost : float, optional
+        Most that reaching the target may cost.
     check : {None, "simulation"}
         ``"simulation"`` refines the answer with the event simulator: the neighbourhood of the best
         choice of theory, and of other methods within 20 % of it, is searched again with simulated
@@ -190,19 +240,20 @@ def plan(
     Returns
     -------
     Plan
-        With ``workers = None`` if no number of workers reaches the target; `Plan.explain` says why.
+        With ``workers = None`` if no choice reaches the target; `Plan.explain` says why.
 
     Raises
     ------
     sdde.ArgumentError
-        If an argument is unusable.
+        If an argument is unusable, or no method asked for has a model on these machines.
 
     Notes
     -----
     Arrivals are treated exactly for memoryless workers and for equal constant cycles, as evenly
     spaced for cycles with squared coefficient of variation below 0.5, otherwise as Poisson. With a
-    list of unequal workers, *n* workers means the *n* fastest. Derived in this project; the loss is
-    taken as quadratic all the way, which `sdde.compare` can judge by simulation.
+    list of unequal workers, *n* workers means the *n* fastest. With one learning rate for all,
+    methods differ in noise floor too; leave it free for a fair comparison. Derived in this project;
+    the loss is taken as quadratic all the way, which `sdde.compare` can judge by simulation.
 
     Examples
     --------
@@ -214,88 +265,120 @@ def plan(
     >>> answer.workers, round(answer.time_to_target, 2)
     (25, 2.47)
     """
-    quadratic = as_quadratic(objective)
-    if not isinstance(system, System):
-        raise checks.fail(
-            "system", system, "is not a system",
-            remedy="For example system = sdde.cluster.System(1.0).",
-        )  # fmt: skip
-    target = checks.positive("target_loss", target_loss, example=1e-3)
-    eta = None
-    if learning_rate is not None:
-        eta = checks.positive("learning_rate", learning_rate, example=0.1)
-    away = checks.nonnegative("margin", margin, example=0.1)
-    if away >= 1.0:
-        raise checks.fail("margin", margin, "leaves no learning rate", remedy="margin = 0.1.")
+    machines, measured = as_system(system)
+    question = Question(
+        as_quadratic(objective), converted(machines),
+        checks.positive("target_loss", target_loss, example=1e-3),
+        None if learning_rate is None
+        else checks.positive("learning_rate", learning_rate, example=0.1),
+        limits_from(
+            machines, max_workers, margin, max_transfer_rate, cost_per_worker_time, max_cost
+        ),
+    )  # fmt: skip
     if check is not None:
         checks.choice("check", check, ("simulation",))
     seconds = checks.positive("budget", budget, example=4.0)
-    candidates = _methods(methods)
-    machines = converted(system)
-    listed = isinstance(system.compute_time, list | tuple)
-    most = system.workers or MOST_WORKERS
-    if max_workers is not None:
-        wanted = checks.integer("max_workers", max_workers, lowest=1)
-        most = min(wanted, most) if listed else wanted
-    searches = [Search(quadratic, machines, target, eta, most, away, one) for one in candidates]
-    for one in searches:
-        one.run()
-    found = [one.best() for one in searches]
-    times = [math.inf if row is None else row.time_to_target for row in found]
-    choice = int(np.argmin(times))
-    search, best = searches[choice], found[choice]
-    others = tuple(
-        (method, None if row is None else row.workers, time)
-        for i, (method, row, time) in enumerate(zip(candidates, found, times, strict=True))
-        if i != choice
-    )
-    rows = tuple(search.rows[count] for count in sorted(search.rows))
-    limits = search.limits()
-    shown = rows[0] if best is None else best
-    model = search.model(shown.workers, shown.learning_rate)
-    near = [] if best is None else [
-        row.workers for row in rows
-        if row.time_to_target <= NEAR * best.time_to_target and row.workers <= search.safe
-    ]  # fmt: skip
-    answer = Plan(
-        None if best is None else best.workers, shown.learning_rate, candidates[choice],
-        times[choice], (min(near), max(near)) if near else None,
-        None if best is None else search.time_range(best), limits, rows,
-        conditions.check(model, target_loss=target), quadratic, system, target,
-        model.arrivals if isinstance(model, AsyncSGD) else "rounds", others,
-    )  # fmt: skip
-    if check is None or best is None:
+    found = search_all(question, candidates(methods))
+    if not any(item.search for item in found):
+        raise checks.fail(
+            "methods", methods, "has no model on these machines", why=found[0].note,
+            remedy="methods = [sdde.cluster.AsyncSGD()]",
+        )  # fmt: skip
+    answer = _answer(question, found, objective, machines, measured)
+    if check is None or answer.workers is None:
         return answer
     from .plan_checking import refined
 
-    return refined(answer, searches, rng=rng, budget=seconds)
+    return refined(answer, question, found, rng=rng, budget=seconds)
 
 
-def as_quadratic(objective: Any) -> Quadratic:
-    """Return the quadratic of an objective."""
-    found = objective if isinstance(objective, Quadratic) else None
-    if found is None and callable(getattr(objective, "quadratic", None)):
-        found = objective.quadratic()
-        found = found[0] if isinstance(found, tuple) else found
-    if not isinstance(found, Quadratic):
-        raise checks.fail(
-            "objective", objective, "is not an objective with a quadratic",
-            remedy="For example objective = sdde.cluster.Quadratic([1.0, 0.1], noise=0.1).",
-        )  # fmt: skip
-    return found
+def _answer(
+    question: Question, found: list[Found], objective: Any, system: System, measured: int | None
+) -> Plan:
+    chosen = min((item for item in found if item.search), key=lambda item: item.time)
+    search = chosen.search
+    assert search is not None
+    best = search.best()
+    rows = tuple(search.rows[count] for count in sorted(search.rows))
+    shown = rows[0] if best is None else best
+    model = question.model(search.method, shown.workers, shown.learning_rate)
+    near = [row.workers for row in search.near()]
+    others = tuple(
+        (item.method, None if item.point is None else item.point.workers, item.time)
+        for item in found
+        if item is not chosen
+    )
+    spread = None if best is None else _time_range(question, search.method, best)
+    answer = Plan(
+        None if best is None else best.workers, shown.learning_rate, search.method,
+        math.inf if best is None else best.time_to_target,
+        (min(near), max(near)) if near else None, spread, limits_of(search, shown), rows,
+        conditions.check(model, target_loss=question.target), question.objective, system,
+        question.target, model.arrivals if isinstance(model, AsyncSGD) else "rounds", others,
+        math.inf if best is None else best.cost,
+        None if best is None or question.eta is not None
+        else _rate_range(question, search.method, best),
+        _methods(found),
+        warnings=warnings_of(
+            question, objective, system, search.method, shown, spread, measured
+        ),
+        pareto=pareto_front(question.tried.values()), question=question,
+    )  # fmt: skip
+    points = [
+        item.point or Point(math.inf, 0, math.nan, item.method, math.inf)
+        for item in found if not item.note or item.point
+    ]  # fmt: skip
+    points += [point for point in question.tried.values() if point.workers == 1]
+    object.__setattr__(answer, "verdict", verdict_of(answer, points))
+    return answer
 
 
-def _methods(methods: Any) -> tuple[Any, ...]:
-    if methods is None:
-        return (PlainMethod(),)
-    several = isinstance(methods, Iterable) and not isinstance(methods, str)
-    found = tuple(methods) if several else ()
-    if not found or not all(hasattr(method, "composed") for method in found):
-        raise checks.fail(
-            "methods", methods, "is not a sequence of methods",
-            remedy="For example methods = [sdde.cluster.AsyncSGD(), sdde.cluster.KSync(4)].",
-        )  # fmt: skip
-    return found
+def _methods(found: list[Found]) -> tuple[dict[str, Any], ...]:
+    rows = []
+    for item in sorted(found, key=lambda item: item.time):
+        point = item.point
+        rows.append({
+            "method": item.method,
+            "workers": None if point is None else point.workers,
+            "learning_rate": None if point is None else point.learning_rate,
+            "time_to_target": item.time,
+            "cost": math.inf if point is None else point.cost,
+            "note": item.note,
+        })  # fmt: skip
+    return tuple(rows)
+
+
+def _rate_range(question: Question, method: Any, best: PlanRow) -> tuple[float, float]:
+    """Return the learning rates at which the best workers need at most 5 % longer."""
+    ends = []
+    for side in (-1.0, 1.0):
+        inside, step = best.learning_rate, 1.3
+        while step > 1.01:
+            eta = inside * step**side
+            if question.try_one(method, best.workers, eta).time <= NEAR * best.time_to_target:
+                inside = eta
+            else:
+                step = math.sqrt(step)
+        ends.append(inside)
+    return ends[0], ends[1]
+
+
+def _time_range(question: Question, method: Any, best: PlanRow) -> tuple[float, float]:
+    """Return the shortest and longest time over the treatments of arrivals that apply."""
+    times = [best.time_to_target]
+    for kind in ("poisson", "regular") if not is_synchronous(method) else ():
+        model = question.model(method, best.workers, best.learning_rate, kind)
+        if kind == "regular" and model.stream.delay.squared_variation >= regular_below:
+            continue
+        times.append(float(model.time_to(question.target, question.objective.start)))
+    return min(times), max(times)
+
+
+def _record(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: repr(value) if hasattr(value, "composed") else _plain(value)
+        for name, value in values.items()
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from sdde import checks
 from sdde.cluster.quadratic import per_axis, spectrum
 from sdde.cluster.rules import Composed, Group
-from sdde.equation.laws import as_law
+from sdde.equation.laws import Law, as_laws
 
 from .cycle import cycle_law
 from .loss_curve import LossCurve
 from .panels import ORDER
-from .runtimes import time_per_update
+from .round_times import wait_for
 
 Floats = NDArray[np.float64]
 
@@ -38,16 +38,16 @@ class SynchronousSGD:
     learning_rate : float
         η > 0.
     workers : int
-        Number of equal workers.
-    compute_time : law
+        Number of workers.
+    compute_time : law, or list of laws (one per worker)
         Time of one gradient.
-    communication : law, optional
+    communication : law, list of laws, or None
         Time to send and fetch, on a link of each worker's own.
     gradient_noise : float or array
         Standard deviation σ of each gradient component.
     method : value from sdde.cluster
         ``Synchronous()`` (all workers), ``KSync(k)`` (the first `k`), ``KBatchSync(k)`` or
-        ``Rennala(batch)`` (the first so many gradients, exponential or constant times only).
+        ``Rennala(batch)`` (the first so many gradients).
 
     Raises
     ------
@@ -57,8 +57,9 @@ class SynchronousSGD:
     Notes
     -----
     Rounds are steps of gradient descent with a gradient averaged over the group, so a coordinate
-    contracts by 1 - ηλ a round and its variance obeys the textbook recursion of SGD; the time of a
-    round is that of `time_per_update`. Put together, derived in this project.
+    contracts by 1 - ηλ a round and its variance obeys the textbook recursion of SGD. A round lasts
+    its mean time: a closed form where there is one (`time_per_update`), else a sum over a lattice
+    of times. Put together, derived in this project.
 
     Examples
     --------
@@ -98,13 +99,11 @@ class SynchronousSGD:
                 remedy="For example method = sdde.cluster.KSync(4).",
             )  # fmt: skip
         size = workers if waiting.size is None else waiting.size
-        variant = "k-sync" if waiting.idle else "k-batch-sync"
-        link = None if self.communication is None else as_law(self.communication, "communication")
-        cycle = cycle_law(as_law(self.compute_time, "compute_time"), link)
+        if waiting.idle and size > workers:
+            raise checks.fail("k", size, f"exceeds the {workers} workers")
         store(self, "group", size)
-        store(
-            self, "round_time", time_per_update(cycle, workers=workers, k=size, variant=variant)[0]
-        )
+        cycles = worker_cycles(self.compute_time, self.communication, workers)
+        store(self, "round_time", wait_for(cycles, workers, size, again=not waiting.idle))
 
     @property
     def damping(self) -> Floats:
@@ -125,6 +124,10 @@ class SynchronousSGD:
         """Return whether the mean, and with it the mean square, converges."""
         return self.rate() > 0.0
 
+    def is_mean_square_stable(self) -> bool:
+        """Return whether the expected loss stays bounded; the same as `is_stable` in rounds."""
+        return self.is_stable()
+
     def max_learning_rate(self) -> float:
         """Return two over the largest eigenvalue, where training begins to diverge."""
         return 2.0 / float(self.eigenvalues.max())
@@ -139,10 +142,23 @@ class SynchronousSGD:
         value = self._per_round(start)(np.floor(time / self.round_time * (1.0 + 1e-12)))
         return float(value) if time.ndim == 0 else value
 
-    def time_to(self, loss: float, start: ArrayLike = 1.0) -> float:
-        """Return when the expected excess loss stays at or below `loss`, in whole rounds."""
+    def time_to(self, loss: float, start: ArrayLike = 1.0, *, whole: bool = True) -> float:
+        """Return when the expected excess loss stays at or below `loss`.
+
+        Parameters
+        ----------
+        loss : float
+            Target, above the minimum.
+        start : float or array
+            Distance from the minimum along each eigenvector at time zero.
+        whole : bool
+            Whether to count whole rounds; otherwise the curve through the rounds is read, which is
+            smooth in every input.
+        """
         target = checks.positive("loss", loss, example=1e-3)
         rounds = self._per_round(start).time_below(target, settle=True)
+        if not checks.flag("whole", whole):
+            return rounds * self.round_time
         return math.ceil(rounds * (1.0 - 1e-12)) * self.round_time if rounds < math.inf else rounds
 
     def replace(self, **changes: Any) -> "SynchronousSGD":
@@ -162,6 +178,19 @@ class SynchronousSGD:
         floor = float(0.5 * np.sum(self.eigenvalues * level)) if stable else math.inf
         amplitudes = 0.5 * self.eigenvalues * (point**2 - level) + 0j
         return LossCurve(1.0, np.empty((0, ORDER)), floor, exponents, amplitudes)
+
+
+def worker_cycles(compute_time: Any, communication: Any, workers: int) -> tuple[Law, ...]:
+    """Return the cycle law of all workers, or of each, on links of their own."""
+    computes = as_laws(compute_time, workers, "compute_time")
+    if communication is None:
+        return computes
+    links = as_laws(communication, workers, "communication")
+    if len(computes) == len(links) == 1:
+        return (cycle_law(computes[0], links[0]),)
+    return tuple(
+        cycle_law(computes[i % len(computes)], links[i % len(links)]) for i in range(workers)
+    )
 
 
 def synchronous_group(method: Any) -> Group | None:

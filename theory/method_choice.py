@@ -1,0 +1,96 @@
+"""Searching all methods that were asked for: fixed ones first, then families of them.
+
+Families begin at the best choice of the fixed methods; only the winner gets a table over numbers of
+workers. Nothing here writes words.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from sdde.errors import ArgumentError
+
+from .method_search import MethodSearch, Point, Question, search_family
+from .plan_methods import Family
+
+
+@dataclass(slots=True)
+class Found:
+    """What the search of one method or family gave.
+
+    Attributes
+    ----------
+    wanted : method or Family
+    method : method
+        The best of the family, or any one of it where none reaches the target.
+    search : MethodSearch or None
+        Its table, if it was made.
+    point : Point or None
+        Its best choice.
+    note : str
+        Why there is none.
+    refused : bool
+        Whether the method has no model on these machines.
+    """
+
+    wanted: Any
+    method: Any
+    search: MethodSearch | None = None
+    point: Point | None = None
+    note: str = ""
+    refused: bool = False
+
+    @property
+    def time(self) -> float:
+        """Time of the best choice."""
+        return math.inf if self.point is None else self.point.time
+
+    def tabulate(self, question: Question) -> None:
+        """Make the table over numbers of workers."""
+        self.search = MethodSearch(question, self.method)
+        self.search.run(() if self.point is None else (self.point.workers,))
+        row = self.search.best()
+        if row is not None:
+            self.point = Point(
+                row.time_to_target, row.workers, row.learning_rate, self.method, row.cost
+            )
+
+
+def search_all(question: Question, wanted: tuple[Any, ...]) -> list[Found]:
+    """Return what each method or family that was asked for gave, in their order.
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If the only method asked for has no model on these machines.
+    """
+    found = [
+        Found(item, item.at(1.0, 1)[0] if isinstance(item, Family) else item) for item in wanted
+    ]
+    fixed = [item for item in found if not isinstance(item.wanted, Family)]
+    families = [item for item in found if isinstance(item.wanted, Family)]
+    known: Point | None = None
+    for item in (*fixed, *families):
+        try:
+            if isinstance(item.wanted, Family):
+                item.point = search_family(question, item.wanted, known)
+                item.method = item.method if item.point is None else item.point.method
+            else:
+                item.tabulate(question)
+        except ArgumentError as error:
+            if len(wanted) == 1:
+                raise
+            item.refused, item.note = True, str(error)
+            continue
+        if item.point is None:
+            item.note = "does not reach the target within the limits"
+        elif known is None or item.time < known.time:
+            known = item.point
+    best = min(found, key=lambda item: item.time)
+    if best.point is None:
+        usable = [item for item in found if not item.refused]
+        if usable and not any(item.search for item in usable):
+            usable[0].tabulate(question)
+    elif best.search is None:
+        best.tabulate(question)
+    return found

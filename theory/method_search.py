@@ -1,0 +1,449 @@
+"""Searching one method: workers, learning rate and the method's own number that reach a target
+soonest.
+
+Times are smooth in the logarithms of all three, with steps where the loss overshoots, so searches
+start from coarse grids and move while anything gets better. Every point that was tried is kept.
+Nothing here writes words or judges conditions.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sdde.cluster.quadratic import Quadratic
+from sdde.cluster.system import SharedLink, System
+from sdde.equation.laws import as_law
+from sdde.errors import ArgumentError
+
+from .async_sgd import AsyncSGD
+from .plan_methods import Family, is_synchronous, least_workers
+from .plan_search import PlanRow, model_of, rounds_of
+
+NEAR = 1.05  # times the best time that still counts as good
+_WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the learning rate that should be best
+_POLISHED = 7  # numbers of workers whose learning rates are looked at closely
+_HOPELESS = 3.0  # times the best time known, from which a family is given up early
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a user allows.
+
+    Attributes
+    ----------
+    most : int
+        Workers.
+    margin : float
+        Distance from divergence: the learning rate is at most ``1 - margin`` times the largest.
+    transfer_rate : float
+        Gradients sent to the server per unit of time.
+    price : float
+        Cost of one worker for one unit of time.
+    cost : float
+        Cost until the target is reached.
+    """
+
+    most: int
+    margin: float = 0.1
+    transfer_rate: float = math.inf
+    price: float = 1.0
+    cost: float = math.inf
+
+
+class Point(NamedTuple):
+    """One choice and its time, ``inf`` where it never gets there or is not allowed."""
+
+    time: float
+    workers: int
+    learning_rate: float
+    method: Any
+    cost: float
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is to be planned, with laws in place of numbers, and what was tried.
+
+    Attributes
+    ----------
+    objective : Quadratic
+    system : System
+    target : float
+    eta : float or None
+        Learning rate, if it is given.
+    limits : Limits
+    """
+
+    objective: Quadratic
+    system: System
+    target: float
+    eta: float | None
+    limits: Limits
+    tried: dict[Any, Point] = field(default_factory=dict, repr=False)
+    models: dict[Any, Any] = field(default_factory=dict, repr=False)
+    edges: dict[Any, tuple[float, float]] = field(default_factory=dict, repr=False)
+
+    def model(self, method: Any, workers: int, eta: float, arrivals: Any = None) -> Any:
+        """Return the model of a choice."""
+        key = (repr(method), workers, arrivals)
+        known = self.models.get(key)
+        if known is not None:
+            return known.replace(learning_rate=eta)
+        build: Any = rounds_of if is_synchronous(method) else model_of
+        more = {} if is_synchronous(method) else {"arrivals": arrivals}
+        model = build(
+            self.objective, self.system, workers=workers, learning_rate=eta, method=method, **more
+        )
+        self.models[key] = model
+        return model
+
+    def try_one(self, method: Any, workers: int, eta: float) -> Point:
+        """Return the time of a choice; ``inf`` where it is not allowed or never gets there."""
+        key = (repr(method), workers, eta)
+        if key not in self.tried:
+            model = self.model(method, workers, eta)
+            time = math.inf
+            if not self.refusal(model, eta):
+                time = float(model.time_to(self.target, self.objective.start))
+            cost = self.limits.price * workers * time
+            if cost > self.limits.cost:
+                time = math.inf
+            self.tried[key] = Point(time, workers, eta, method, cost)
+        return self.tried[key]
+
+    def refusal(self, model: Any, eta: float) -> str:
+        """Return the limit that a choice breaks whatever its time, or an empty text."""
+        if transfer_rate(model) > self.limits.transfer_rate * (1.0 + 1e-12):
+            return "transfer rate"
+        return "" if self.keeps_margin(model, eta) else "margin"
+
+    def keeps_margin(self, model: Any, eta: float) -> bool:
+        """Return whether the learning rate stays away from divergence."""
+        key = (repr(model.method), model.workers)
+        sure, lost = self.edges.get(key, (0.0, math.inf))
+        if sure < eta < lost:  # what is stable at one learning rate is so at smaller ones
+            beyond = eta / (1.0 - self.limits.margin)
+            if model.replace(learning_rate=beyond).is_mean_square_stable():
+                sure = eta
+            else:
+                lost = eta
+            self.edges[key] = sure, lost
+        return eta <= sure
+
+    def guess(self, method: Any, workers: int) -> float:
+        """Return a learning rate of the right size: a damping of a third."""
+        eta = 0.3 / float(self.objective.eigenvalues.max())
+        damping = float(self.model(method, workers, eta).damping.max())
+        return eta * min(1.0, 0.35 / damping) if damping > 0.0 else eta
+
+    def best_rate(self, method: Any, workers: int, near: float | None = None) -> Point:
+        """Return the point with the best learning rate; `near` is one that should be close."""
+        if self.eta is not None:
+            return self.try_one(method, workers, self.eta)
+        middle = self.guess(method, workers) if near is None else near
+        factors = np.geomspace(1e-3, 4.0, 14) if near is None else np.array(_WINDOW)
+        points = {eta: self.try_one(method, workers, eta) for eta in middle * factors[::-1]}
+        best = min(points.values(), key=lambda p: (p.time, -p.learning_rate))
+        if not math.isfinite(best.time):
+            return best if near is None else self.best_rate(method, workers)
+        for _ in range(12):  # until the best has tried neighbours on both sides
+            edges = min(points), max(points)
+            if best.learning_rate not in edges:
+                break
+            step = 1.5 if best.learning_rate == edges[1] else 1.0 / 1.5
+            eta = best.learning_rate * step
+            points[eta] = self.try_one(method, workers, eta)
+            best = min(points.values(), key=lambda p: p.time)
+        return self._narrowed(points, best)
+
+    def scan(self, method: Any, workers: int, near: float) -> Point:
+        """Return the best of a fine grid of learning rates."""
+        points = {
+            eta: self.try_one(method, workers, eta) for eta in near * np.geomspace(2.0, 0.5, 17)
+        }
+        return self._narrowed(points, min(points.values(), key=lambda p: p.time))
+
+    def _narrowed(self, points: dict[float, Point], best: Point) -> Point:
+        """Return the best of the points, their neighbours' middles and a parabola's lowest."""
+        for middle in (True, False, False):
+            known = sorted(points)
+            at = known.index(best.learning_rate)
+            sides = [known[i] for i in (at - 1, at + 1) if 0 <= i < len(known)]
+            if middle:
+                trials = [math.sqrt(side * best.learning_rate) for side in sides]
+            else:
+                trials = _lowest(points, sides, best)
+            for eta in trials:
+                points[eta] = self.try_one(best.method, best.workers, eta)
+            best = min(points.values(), key=lambda p: p.time)
+        return best
+
+
+def _lowest(points: dict[float, Point], sides: list[float], best: Point) -> list[float]:
+    """Return where a parabola through the best point and its neighbours is lowest."""
+    if len(sides) < 2 or not all(math.isfinite(points[eta].time) for eta in sides):
+        return [math.sqrt(side * best.learning_rate) for side in sides]
+    x = np.log([sides[0] / best.learning_rate, sides[1] / best.learning_rate])
+    y = np.array([points[sides[0]].time, points[sides[1]].time]) - best.time
+    slope, bend = np.linalg.solve(np.stack([x, x**2], axis=1), y)
+    if bend <= 0.0:
+        return []
+    at = float(np.clip(-0.5 * slope / bend, 0.9 * x[0], 0.9 * x[1]))
+    return [best.learning_rate * math.exp(at)] if abs(at) > 2e-3 else []
+
+
+def transfer_rate(model: Any) -> float:
+    """Return the gradients sent to the server per unit of time; those thinned out are not sent."""
+    if not isinstance(model, AsyncSGD):
+        return model.group * model.update_rate
+    rules = getattr(model.method, "composed", None)
+    thinned = getattr(rules, "admission", None)
+    if hasattr(thinned, "keep"):
+        return model.stream.rate
+    return max(model.stream.rate, model.stream.workers / model.stream.cycles[0].mean
+               if len(model.stream.cycles) == 1 and model.stream.group == 1 else 0.0)  # fmt: skip
+
+
+class MethodSearch:
+    """One method with its number fixed: a table over numbers of workers."""
+
+    def __init__(self, question: Question, method: Any) -> None:
+        self.question, self.method = question, method
+        self.least = least_workers(method)
+        self.most = max(question.limits.most, self.least)
+        self.rows: dict[int, PlanRow] = {}
+        self.safe = self._most_safe()
+
+    def _keeps_margin(self, workers: int) -> bool:
+        eta = self.question.eta
+        assert eta is not None
+        model = self.question.model(self.method, workers, eta)
+        return self.question.keeps_margin(model, eta)
+
+    def _most_safe(self) -> int:
+        """Return the most workers for which the learning rate keeps its margin; 0 if none."""
+        if self.question.eta is None:
+            return self.most
+        if self._keeps_margin(self.most):
+            return self.most
+        low, high = self.least - 1, self.most
+        while high - low > 1:  # the largest learning rate falls with the workers
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._keeps_margin(middle) else (low, middle)
+        return low if low >= self.least else 0
+
+    def run(self, seeds: tuple[int, ...] = ()) -> None:
+        """Try a coarse grid, then fill in around the best until its neighbours are known."""
+        points = 20 if self.question.eta is not None else 9
+        counts = np.geomspace(self.least, self.most, points).round().astype(int)
+        extra = [n for n in seeds if self.least <= n <= self.most]
+        self._try_all(np.unique([*counts, max(self.least, self.safe), *extra]))
+        while True:
+            best = self.best()
+            if best is None:
+                return
+            known = sorted(self.rows)
+            at = known.index(best.workers)
+            low, high = known[max(at - 1, 0)], known[min(at + 1, len(known) - 1)]
+            inner = 9 if self.question.eta is not None else 5
+            grid = np.unique(np.linspace(low, high, inner).round().astype(int))
+            new = [int(n) for n in grid if n not in self.rows]
+            if self.question.eta is None:  # a flat optimum: neighbours closer than 2 % say nothing
+                new = [n for n in new if abs(n - best.workers) > 0.02 * best.workers]
+            if not new:
+                break
+            self._try_all(new)
+        if self.question.eta is None:
+            self._polish()
+        self._find_edges()
+
+    def _polish(self) -> None:
+        """Look closely at learning rates of the best numbers of workers and of their neighbours.
+
+        Settling times jump where the loss overshoots, so that parabolas may miss the best.
+        """
+        done: set[int] = set()
+        for _ in range(_POLISHED):
+            best = self.best()
+            assert best is not None
+            rows = sorted(self.rows.values(), key=lambda row: row.time_to_target)
+            near = [row.workers for row in rows if is_good(row)][:3]
+            step = max(1, round(0.03 * best.workers))
+            near += [best.workers - step, best.workers + step]
+            left = [n for n in near if n not in done and self.least <= n <= self.most]
+            if not left:
+                return
+            done.add(left[0])
+            middle = self.rows[left[0]] if left[0] in self.rows else self._row(left[0])
+            point = self.question.scan(self.method, left[0], middle.learning_rate)
+            row = row_of(self.question, point)
+            self.rows[left[0]] = min(middle, row, key=lambda r: (r.breaks, r.time_to_target))
+
+    def _find_edges(self) -> None:
+        """Try numbers between the last good one and the next, so that the range is known."""
+        best = self.best()
+        assert best is not None
+        for side in (-1, 1):
+            for _ in range(12):
+                known = sorted(self.rows)
+                good = [row.workers for row in self.near()]
+                edge = good[0] if side < 0 else good[-1]
+                at = known.index(edge) + side
+                if not 0 <= at < len(known):
+                    break
+                gap = abs(known[at] - edge)
+                if gap <= max(1, (0 if self.question.eta is not None else 0.1) * edge):
+                    break
+                self._try_all([(edge + known[at]) // 2])
+
+    def _try_all(self, counts: Any) -> None:
+        for count in counts:
+            if int(count) not in self.rows:
+                self.rows[int(count)] = self._row(int(count))
+
+    def _row(self, workers: int) -> PlanRow:
+        """Return what theory says of one number of workers."""
+        question = self.question
+        near = None
+        good = [r for r in self.rows.values() if is_good(r)]
+        if question.eta is None and good:
+            close = min(good, key=lambda r: abs(math.log(r.workers / workers)))
+            model = question.model(self.method, workers, close.learning_rate)
+            near = close.learning_rate * close.damping / float(model.damping.max())
+            near = max(min(near, close.learning_rate * 4.0), close.learning_rate / 4.0)
+        point = question.best_rate(self.method, workers, near)
+        return row_of(question, point)
+
+    def best(self) -> PlanRow | None:
+        """Return the row with the shortest time; of equal ones the fewest workers."""
+        rows = [r for r in self.rows.values() if is_good(r)]
+        return min(rows, key=lambda r: (r.time_to_target, r.workers)) if rows else None
+
+    def near(self) -> list[PlanRow]:
+        """Return the rows that need at most 5 % longer than the best, fewest workers first."""
+        best = self.best()
+        if best is None:
+            return []
+        rows = [self.rows[n] for n in sorted(self.rows)]
+        return [r for r in rows if is_good(r) and r.time_to_target <= NEAR * best.time_to_target]
+
+
+def is_good(row: PlanRow) -> bool:
+    """Return whether a row reaches the target within the limits."""
+    return math.isfinite(row.time_to_target) and not row.breaks
+
+
+def row_of(question: Question, point: Point) -> PlanRow:
+    """Return the row of the table for a point."""
+    model = question.model(point.method, point.workers, point.learning_rate)
+    breaks, time = question.refusal(model, point.learning_rate), point.time
+    floor = model.loss_floor()
+    if math.isinf(time) and floor < question.target:
+        time = float(model.time_to(question.target, question.objective.start))
+    cost = question.limits.price * point.workers * time
+    if not breaks and math.isfinite(cost) and cost > question.limits.cost:
+        breaks = "cost"
+    return PlanRow(
+        point.workers, point.learning_rate, float(model.damping.max()), model.update_rate,
+        mean_staleness(model), model.rate(), floor, time, cost, transfer_rate(model), breaks,
+    )  # fmt: skip
+
+
+def mean_staleness(model: Any) -> float:
+    """Return the mean number of updates between the read of a gradient and its use."""
+    if not isinstance(model, AsyncSGD):
+        return 0.0
+    stream = model.stream
+    if stream.group > 1:
+        return (stream.workers - 1.0) / stream.group
+    share = (stream.workers - 1.0) / stream.workers
+    return share * stream.rate * stream.delay.mean
+
+
+def search_family(question: Question, family: Family, known: Point | None) -> Point | None:
+    """Return the best point of a family.
+
+    Workers, the family's number and the learning rate are moved by factors, one at a time, as long
+    as the time gets shorter; the factors shrink until they do not matter. `known` is a good point
+    of another method, from which to begin.
+    """
+    most = question.limits.most
+    counts = {most, max(1, most // 4)} if known is None else {known.workers, most}
+    best: Point | None = None
+    value = math.nan
+    for count in sorted(counts):
+        for start in family.starts:
+            method, number = family.at(start * count if family.whole else start, count)
+            near = None if known is None else _scaled_rate(question, method, count, known)
+            point = question.try_one(method, count, near) if near and question.eta is None else None
+            if point is None or not math.isfinite(point.time):
+                point = question.best_rate(method, count)
+            if best is None or point.time < best.time:
+                best, value = point, number
+    if best is None or not math.isfinite(best.time):
+        return None
+    steps = [2.0, 2.0 if family.whole else 1.6, 1.5 if question.eta is None else 1.0]
+    while max(steps) > 1.04:
+        if known is not None and max(steps) < 1.5 and best.time > _HOPELESS * known.time:
+            return best
+        better = False
+        for which, step in enumerate(steps):
+            for factor in (step, 1.0 / step) if step > 1.0 else ():
+                point, number = _moved(question, family, best, value, which, factor)
+                if point.time < best.time:
+                    best, value, better = point, number, True
+                    break
+        if not better:
+            steps = [math.sqrt(step) for step in steps]
+    return best
+
+
+def _scaled_rate(question: Question, method: Any, workers: int, known: Point) -> float:
+    """Return the learning rate with the damping of a known point."""
+    there = question.model(known.method, known.workers, known.learning_rate)
+    here = question.model(method, workers, known.learning_rate)
+    ratio = float(there.damping.max()) / float(here.damping.max())
+    return known.learning_rate * min(max(ratio, 0.1), 10.0)
+
+
+def _moved(
+    question: Question, family: Family, best: Point, value: float, which: int, factor: float
+) -> tuple[Point, float]:
+    """Return the point with one of its three numbers moved by a factor."""
+    workers, eta = best.workers, best.learning_rate
+    if which == 0:
+        step = factor * workers
+        workers = int(max(step, workers + 1) if factor > 1.0 else min(step, workers - 1))
+        workers = min(max(workers, 1), question.limits.most)
+    if which == 1:
+        step = value * factor
+        if family.whole:
+            step = max(step, value + 1) if factor > 1.0 else min(step, value - 1)
+        value = step
+    if which == 2:
+        eta = best.learning_rate * factor
+    method, value = family.at(value, workers)
+    if which != 2 and question.eta is None and workers != best.workers:
+        eta = _scaled_rate(question, method, workers, best)
+    return question.try_one(method, workers, eta), value
+
+
+def system_limits(system: System) -> dict[str, float]:
+    """Return what the machines alone limit: the workers at which a shared link is full."""
+    link = system.communication
+    if not isinstance(link, SharedLink):
+        return {}
+    think = as_law(system.compute_time, "compute_time")
+    transfer = as_law(link.law, "communication")
+    return {"link_saturation": link.capacity * (1.0 + think.mean / transfer.mean)}
+
+
+def is_plannable(question: Question, method: Any, workers: int) -> str:
+    """Return why a method has no model on these machines, or an empty text."""
+    try:
+        question.model(method, workers, question.eta or 1e-3)
+    except ArgumentError as error:
+        return str(error)
+    return ""
