@@ -383,6 +383,7 @@ def compare_description(
         description.system,
         target_loss=target_of(description, target_loss),
         learning_rate=learning_rate or description.learning_rate,
+        methods="async",
     )
     counts = None
     if chosen.workers is not None and description.workers is not None:

@@ -83,6 +83,8 @@ def _more(plan: "Plan") -> str:
     assert plan.workers is not None
     rows = {row.workers: row for row in plan.table}
     saturation = plan.limits.get("link_saturation", math.inf)
+    if plan.workers == plan.limits["safe_workers"] < max(rows):
+        return "More are faster still, but come closer to divergence than the margin allows."
     more = [count for count in sorted(rows) if count >= 1.5 * plan.workers]
     if not more:
         if plan.workers == max(rows) and len(rows) > 1:
@@ -91,10 +93,7 @@ def _more(plan: "Plan") -> str:
     row = rows[more[0]]
     if row.breaks and row.time_to_target < plan.time_to_target:
         return {
-            "margin": (
-                "More workers are faster still, but come closer to divergence than the margin "
-                "allows."
-            ),
+            "margin": "More are faster, but come closer to divergence than the margin allows.",
             "transfer rate": "More workers would send more than the transfer rate allows.",
             "cost": "More workers would be faster, but cost more than is allowed.",
         }[row.breaks]

@@ -88,9 +88,9 @@ class Plan:
     pareto : tuple of ParetoRow
         Choices that no other beats in both time and cost.
     checked : Checked or None
-        With ``check="simulation"``: what simulation made of the choice of theory, its time, standard
-        error and all choices that were simulated. Workers, learning rate, method and time of the
-        plan are then the simulated ones.
+        With ``check="simulation"``: what simulation made of the choice of theory, its time,
+        standard error and all choices that were simulated. Workers, learning rate, method and time
+        of the plan are then the simulated ones.
     """
 
     workers: int | None

@@ -17,8 +17,9 @@ NOISY = cluster.Quadratic(1.0, noise=0.1)
 def test_the_planned_number_is_the_best_of_all_numbers(law):
     """The coarse-to-fine search against trying every number of workers."""
     plan = theory.plan(
-        NOISY, cluster.System(law), target_loss=1e-3, learning_rate=0.05, max_workers=40
-    )
+        NOISY, cluster.System(law), target_loss=1e-3, learning_rate=0.05, max_workers=40,
+        methods="async",
+    )  # fmt: skip
     times = [
         theory.AsyncSGD(
             1.0, learning_rate=0.05, workers=n, compute_time=law, gradient_noise=0.1,
@@ -45,7 +46,9 @@ def test_more_workers_do_not_help_beyond_the_best():
 
 def test_targets_below_the_noise_floor_are_called_so():
     """No number of workers is offered; a smaller learning rate that would do is."""
-    plan = theory.plan(NOISY, cluster.System(1.0), target_loss=1e-5, learning_rate=0.02)
+    plan = theory.plan(
+        NOISY, cluster.System(1.0), target_loss=1e-5, learning_rate=0.02, methods="async"
+    )
     assert plan.workers is None
     assert plan.time_to_target == math.inf
     assert "below the noise floor" in plan.explain()
