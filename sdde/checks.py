@@ -15,14 +15,19 @@ from numpy.typing import NDArray
 
 from sdde.errors import ArgumentError
 
+HIGHEST = 2**62  # counts beyond do not fit the machine's integers with room to add
+
 _LONGEST = 60
+_NO_NUMBERS = (bool, np.bool_, np.timedelta64)  # though Python counts them among the whole numbers
 _BY_DIMENSION = {0: "1.0", 1: "[1.0, 2.0]", 2: "[[1.0, 0.0], [0.0, 1.0]]"}
 
 
 def shown(value: object) -> str:
     """Return a short text of `value` for a message."""
-    text = repr(value)
-    text = " ".join(text.split())
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an object whose own text fails is no reason to hide what is wrong with it
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
@@ -37,9 +42,12 @@ def number(name: str, value: Any, *, example: object = 1.0) -> float:
     """Return a finite real number as float; booleans and text are refused."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Real):
         raise fail(name, value, "is not a number", remedy=f"For example {name} = {example!r}.")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        result = math.inf
     if not math.isfinite(result):
         raise fail(name, value, "is not finite", remedy=f"For example {name} = {example!r}.")
     return result
@@ -61,18 +69,18 @@ def nonnegative(name: str, value: Any, *, example: object = 0.0) -> float:
     return result
 
 
-def integer(name: str, value: Any, *, lowest: int = 0, highest: int | None = None) -> int:
+def integer(name: str, value: Any, *, lowest: int = 0, highest: int = HIGHEST) -> int:
     """Return an int in [lowest, highest]; whole floats are refused so that a slip is seen."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+    if isinstance(value, _NO_NUMBERS) or not isinstance(value, numbers.Integral):
         raise fail(
             name, value, "is not a whole number", remedy=f"For example {name} = {lowest or 1}."
         )
     result = int(value)
     if result < lowest:
         raise fail(name, value, f"is below {lowest}", remedy=f"For example {name} = {lowest}.")
-    if highest is not None and result > highest:
+    if result > highest:
         raise fail(name, value, f"is above {highest}", remedy=f"For example {name} = {highest}.")
     return result
 
@@ -98,6 +106,21 @@ def function(name: str, value: Any, *, signature: str = "(t, x, delayed, *args)"
     if not callable(value):
         raise fail(name, value, "cannot be called", remedy=f"Give a function {name}{signature}.")
     return value
+
+
+def instance(name: str, value: Any, kind: type | tuple[type, ...], what: str, *, remedy: str) -> Any:
+    """Return `value` if it is of a kind; `what` says which, as in ``is not a problem``."""
+    if not isinstance(value, kind):
+        raise fail(name, value, f"is not {what}", remedy=remedy)
+    return value
+
+
+def is_single(value: Any) -> bool:
+    """Return whether a value has no dimensions; ragged lists have."""
+    try:
+        return np.ndim(value) == 0
+    except ValueError:
+        return False
 
 
 def array(name: str, value: Any, *, ndim: int | None = None) -> NDArray[np.float64]:

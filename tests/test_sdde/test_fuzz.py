@@ -1,0 +1,165 @@
+"""Fuzzing: whatever is passed, only documented errors come out, and soon.
+
+Right calls of everything public (`tests/fuzzing/calls.py`) are spoilt in one to three arguments by
+odd values. Allowed: an answer, or an `sdde.Error`, within ten seconds of processor time without
+what compiling takes. Counts between a million and 2**62 are no mistakes but long runs, and are not
+passed.
+"""
+
+import contextlib
+import inspect
+import signal
+import warnings
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import sdde
+from sdde import cluster, models, theory
+from sdde.engine import storage
+from tests.fuzzing.calls import CALLS, MADE
+from tests.fuzzing.odd import POOL
+
+SECONDS = 10.0
+# What reaches files, other machines or every function at once is tested where it is at home.
+ELSEWHERE = {"cache_info", "clear_cache", "compare", "live", "packaged_trace", "TraceWriter"}
+# Legitimately endless: a time or a number of updates so large that it is a wish, not a fault.
+ENDLESS = {
+    ("simulate", "updates"), ("simulate", "time"), ("simulate_staleness", "updates"),
+    ("staleness_error", "updates"),
+}  # fmt: skip
+
+
+class Hang(Exception):
+    """A call that does not end."""
+
+
+@contextlib.contextmanager
+def limited(monkeypatch):
+    """Stop a call after so many seconds of processor time, compilation not counted."""
+
+    def ended(number, frame):
+        raise Hang
+
+    before = storage.compiled
+
+    def compiled(*arguments, **options):
+        left, _ = signal.setitimer(signal.ITIMER_PROF, 0.0)
+        try:
+            return before(*arguments, **options)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, left)
+
+    old = signal.signal(signal.SIGPROF, ended)
+    monkeypatch.setattr(storage, "compiled", compiled)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.signal(signal.SIGPROF, old)
+        monkeypatch.undo()
+
+
+def names_of(call):
+    """Return the names of all arguments of a call."""
+    signature = inspect.signature(call.function)
+    return [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and name not in ("progress", "executor", "store")
+    ]
+
+
+FLOATS = st.floats(width=64)
+SMALL = st.integers(-20, 20)
+VALUES = st.one_of(
+    st.sampled_from(range(len(POOL))).map(lambda k: ("pool", k)),
+    st.one_of(
+        FLOATS, SMALL, st.lists(FLOATS, max_size=4), st.text(max_size=5),
+        arrays.arrays(float, arrays.array_shapes(min_dims=0, max_dims=3, max_side=4, min_side=0), elements=FLOATS),
+    ).map(lambda value: ("made", value)),
+)  # fmt: skip
+
+
+@st.composite
+def spoilt(draw):
+    """Draw a call and the arguments that spoil it."""
+    name = draw(st.sampled_from(sorted(CALLS)))
+    names = names_of(CALLS[name])
+    if not names:
+        return name, {}
+    which = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+    return name, {one: draw(VALUES) for one in which}
+
+
+def try_call(name, changes, monkeypatch):
+    """Make a spoilt call; anything but an answer or a documented error is raised."""
+    call = CALLS[name]
+    given_ = {key: POOL[value] if kind == "pool" else value for key, (kind, value) in changes.items()}
+    if any((name, key) in ENDLESS and not isinstance(value, str) for key, value in given_.items()):
+        return
+    with limited(monkeypatch), warnings.catch_warnings(), contextlib.suppress(sdde.Error):
+        warnings.simplefilter("ignore")
+        value = call.function(**(call.arguments | given_))
+        if call.use is not None:
+            call.use(value)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_the_calls_are_right(name):
+    """What fuzzing spoils works as it stands."""
+    call = CALLS[name]
+    value = call.function(**call.arguments)
+    if call.use is not None:
+        call.use(value)
+
+
+def test_everything_public_is_fuzzed():
+    """A public name is in the table, is made by the package, or is named as tested elsewhere."""
+    for home in (sdde, cluster, models, theory):
+        for name in home.__all__:
+            value = getattr(home, name)
+            if not callable(value) or name in MADE | ELSEWHERE:
+                continue
+            functions = {id(call.function) for call in CALLS.values()}
+            assert id(value) in functions or any(
+                key.split(".")[0] == name for key in CALLS
+            ), f"{home.__name__}.{name} is not fuzzed"
+
+
+def fuzz(examples):
+    """Return the fuzz test with a number of examples."""
+
+    @settings(
+        max_examples=examples, deadline=None, derandomize=True, database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(spoilt())
+    def run(example):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            try_call(*example, monkeypatch)
+
+    return run
+
+
+def test_odd_arguments_get_an_answer_or_a_documented_error():
+    """A few hundred spoilt calls."""
+    fuzz(300)()
+
+
+@pytest.mark.slow
+def test_thousands_of_odd_arguments():
+    """The same with 6,000."""
+    fuzz(6000)()
+
+
+def test_a_hang_is_seen(monkeypatch):
+    """The watch that the fuzzing relies on does stop what does not end."""
+    monkeypatch.setattr("tests.test_sdde.test_fuzz.SECONDS", 0.2)
+    with pytest.raises(Hang), limited(monkeypatch):
+        while True:
+            pass
