@@ -108,7 +108,7 @@ def function(name: str, value: Any, *, signature: str = "(t, x, delayed, *args)"
     return value
 
 
-def instance(name: str, value: Any, kind: type | tuple[type, ...], what: str, *, remedy: str) -> Any:
+def instance(name: str, value: Any, kind: Any, what: str, *, remedy: str) -> Any:
     """Return `value` if it is of a kind; `what` says which, as in ``is not a problem``."""
     if not isinstance(value, kind):
         raise fail(name, value, f"is not {what}", remedy=remedy)

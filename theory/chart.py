@@ -111,9 +111,13 @@ def stability_chart(
     """
     xs, ys = _increasing("x_values", x_values), _increasing("y_values", y_values)
     checks.choice("of", of, ("mean", "mean_square"))
+    checks.function("system_of", system_of, signature="(x, y)")
 
     def rate(x: float, y: float) -> float:
-        system = system_of(x, y)
+        system = checks.instance(
+            f"system_of({x:g}, {y:g})", system_of(x, y), DelaySystem, "a delay system",
+            remedy="For example system_of = lambda x, y: theory.DelaySystem(x, y, 1.0).",
+        )  # fmt: skip
         return system.abscissa() if of == "mean" else system.mean_square_exponent()
 
     grid = np.array([[rate(float(x), float(y)) for x in xs] for y in ys])

@@ -57,7 +57,7 @@ def read(
     instant: Any, delayed: Any, delays: Any, noise: Any, multiplicative: Any, offset: Any
 ) -> Coefficients:
     """Check the arguments of a `DelaySystem` and return its coefficients."""
-    scalar = np.ndim(instant) == 0
+    scalar = checks.is_single(instant)
     a0 = _matrix("instant", instant, None)
     dim = len(a0)
     several = isinstance(delays, list | tuple)
@@ -78,7 +78,7 @@ def read(
     ]
     laws = [as_law(d, f"delays[{i}]" if several else "delays") for i, d in enumerate(given)]
     b, gains = _noise(noise, multiplicative, dim, len(given))
-    shift = np.broadcast_to(checks.array("offset", offset), (dim,)).reshape(dim, 1)
+    shift = _offset(offset, dim)
     instant_gain, kept = gains[0], []
     for matrix, law, gain in zip(matrices, laws, gains[1:], strict=True):
         if law.highest == 0.0:
@@ -111,6 +111,16 @@ def _matrix(name: str, value: Any, dim: int | None) -> Floats:
     if dim is not None and len(array) != dim:
         raise checks.fail(name, value, f"has {len(array)} rows, but instant has {dim}")
     return array
+
+
+def _offset(value: Any, dim: int) -> Floats:
+    array = checks.array("offset", value)
+    if array.shape not in ((), (1,), (dim,)):
+        raise checks.fail(
+            "offset", value, f"has shape {array.shape}, and the system {dim} components",
+            remedy="Give a number, or one for each component.",
+        )  # fmt: skip
+    return np.broadcast_to(array, (dim,)).reshape(dim, 1)
 
 
 def _noise(

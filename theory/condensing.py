@@ -53,6 +53,10 @@ def condense(objective: Quadratic, modes: int = 12) -> Quadratic:
     (8, 1.0)
     """
     checks.integer("modes", modes, lowest=2)
+    checks.instance(
+        "objective", objective, Quadratic, "a quadratic",
+        remedy="For example objective = sdde.cluster.Quadratic([1.0, 0.5, 0.1]).",
+    )  # fmt: skip
     if objective.dim <= modes:
         return objective
     order = np.argsort(objective.eigenvalues)

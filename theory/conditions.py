@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sdde import checks
+
 from .characteristic import critical_damping, stability_limit
 
 if TYPE_CHECKING:
@@ -91,7 +93,15 @@ def check(
     [True, True, True, True]
     """
     from .async_sgd import AsyncSGD
+    from .synchronous import SynchronousSGD
 
+    checks.instance(
+        "model", model, (AsyncSGD, SynchronousSGD), "a model of a cluster",
+        remedy="For example model = theory.AsyncSGD(1.0, learning_rate=0.02, workers=8, "
+        "compute_time=1.0).",
+    )  # fmt: skip
+    if target_loss is not None:
+        target_loss = checks.positive("target_loss", target_loss, example=1e-3)
     found = _delayed(model) if isinstance(model, AsyncSGD) else _rounds(model)
     if target_loss is not None:
         floor = model.loss_floor()

@@ -157,7 +157,7 @@ class DelaySystem:
         >>> DelaySystem(0.0, -1.0, 1.0).roots(3).round(4)
         array([-0.3181+1.3372j, -0.3181-1.3372j, -2.0623+7.5886j])
         """
-        count = checks.integer("count", count, lowest=1)
+        count = checks.integer("count", count, lowest=1, highest=10_000)
         c = self.coefficients
         if self.dim == 1 and len(c.laws) == 1 and c.laws[0].kind == "constant":
             found = _lambert_roots(c.instant[0, 0], c.delayed[0][0, 0], c.laws[0].mean, count)

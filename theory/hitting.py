@@ -170,6 +170,11 @@ def mean_hitting_time(system: "DelaySystem", level: float, start: float) -> floa
     4.081572
     """
     level, start = checks.number("level", level), checks.number("start", start)
+    if not hasattr(system, "coefficients"):
+        raise checks.fail(
+            "system", system, "is not a delay system",
+            remedy="For example system = theory.DelaySystem(-1.0, 0.0, 1.0, noise=0.1).",
+        )  # fmt: skip
     c = system.coefficients
     if system.dim > 1 or c.multiplicative or np.any(c.offset):
         raise checks.fail("system", system, "is not scalar with additive noise and zero offset")

@@ -72,6 +72,7 @@ def with_jumps(
     >>> round(sgd.covariance(), 6)
     0.023012
     """
+    _check_system(system)
     rate = checks.positive("rate", rate)
     law = as_law(size, "size", minimum=None)
     c = system.coefficients
@@ -139,6 +140,7 @@ def with_state_dependent_jumps(
     >>> round(hawkes.stationary_mean(), 6), round(hawkes.covariance(), 6)
     (2.222222, 1.347432)
     """
+    _check_system(system)
     rate = checks.positive("rate", rate)
     law = as_law(size, "size", minimum=None)
     if system.dim > 1:
@@ -201,6 +203,7 @@ def jump_cumulants(system: DelaySystem, rate: float, size: Any, *, highest: int 
     >>> jump_cumulants(DelaySystem(-1.0, 0.0, 1.0), 2.0, 1.0).round(9)
     array([2.        , 1.        , 0.66666667, 0.5       ])
     """
+    _check_system(system)
     rate = checks.positive("rate", rate)
     highest = checks.integer("highest", highest, lowest=1)
     law = as_law(size, "size", minimum=None)
@@ -222,6 +225,13 @@ def jump_cumulants(system: DelaySystem, rate: float, size: Any, *, highest: int 
     if highest > 1:
         out[1] += float(np.sum(c.noise**2)) * float(weights @ r**2)
     return out
+
+
+def _check_system(system: Any) -> None:
+    checks.instance(
+        "system", system, DelaySystem, "a delay system",
+        remedy="For example system = theory.DelaySystem(-1.0, 0.0, 1.0).",
+    )  # fmt: skip
 
 
 def _aligned(system: DelaySystem, instant: Any, delayed: Any) -> list[Floats]:

@@ -4,23 +4,20 @@ The problem's functions are read once as symbolic expressions and differentiated
 differences. Knows nothing about paths.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sdde import checks
 from sdde.equation.delays import DistributedDelay, RandomDelay
-from sdde.equation.problem import try_delay
+from sdde.equation.problem import Problem, try_delay
 
 from .delay_system import DelaySystem
 from .numerics import Floats
 
-if TYPE_CHECKING:
-    from sdde.equation.problem import Problem
 
-
-def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySystem:
+def linearize(problem: Problem, x: ArrayLike, *, t: float = 0.0) -> DelaySystem:
     r"""Return the linear delay system that a problem is near a point.
 
     With y = x(t) minus the point, drift f and diffusion g,
@@ -73,6 +70,11 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
     >>> round(linearize(problem, 1.0).delay_margin(), 6)
     4.708196
     """
+    checks.instance(
+        "problem", problem, Problem, "a problem",
+        remedy="For example problem = sdde.Problem(drift, delays=1.0, history=1.0).",
+    )  # fmt: skip
+    checks.number("t", t, example=0.0)
     if problem.jumps:
         raise checks.fail(
             "problem", problem.jumps, "has jumps",
@@ -97,7 +99,7 @@ def linearize(problem: "Problem", x: ArrayLike, *, t: float = 0.0) -> DelaySyste
     )  # fmt: skip
 
 
-def _delays(problem: "Problem", point: Floats, t: float, gains: Any) -> list[Any]:
+def _delays(problem: Problem, point: Floats, t: float, gains: Any) -> list[Any]:
     """Return a number or a law for each delay."""
     result: list[Any] = []
     for j, delay in enumerate(problem.delays):
@@ -124,7 +126,7 @@ def _delays(problem: "Problem", point: Floats, t: float, gains: Any) -> list[Any
     return result
 
 
-def _noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any]:
+def _noise(problem: Problem, point: Floats, t: float) -> tuple[Any, Any]:
     """Return noise and multiplicative for `DelaySystem`."""
     dim = max(point.size, 1)
     if problem.diffusion is None:
@@ -144,7 +146,7 @@ def _noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any]:
     return np.diag(value), tuple(rows * slope[None, :, :] for slope in slopes)
 
 
-def _matrix_noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any]:
+def _matrix_noise(problem: Problem, point: Floats, t: float) -> tuple[Any, Any]:
     """Return the same for noise with a coefficient for each component and Wiener process."""
     dim = max(point.size, 1)
     if not callable(problem.diffusion):
@@ -157,7 +159,7 @@ def _matrix_noise(problem: "Problem", point: Floats, t: float) -> tuple[Any, Any
 
 
 def _expand(
-    problem: "Problem", function: Any, name: str, point: Floats, t: float
+    problem: Problem, function: Any, name: str, point: Floats, t: float
 ) -> tuple[Floats, list[Floats]]:
     """Return a function's value at the point, and its derivatives by x and each delayed state."""
     from sdde.engine.expressions import Untraceable, parameters, trace

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from sdde import checks
 from sdde.equation.laws import Law
 
 from .numerics import Floats, gauss, interpolation
@@ -25,6 +26,7 @@ MOST_KINKS = 200  # number of kinks from which on those beyond the least order a
 MOST_ATOMS = 64  # values of a measured law up to which each one is a delay with its own kinks
 NARROW = 0.05  # width of a law over its mean below which panels are no longer shortened for it
 GRADING = 0.25 ** np.arange(9.0, 0.0, -1.0)  # towards the start of a law, where densities are rough
+_FARTHEST = 20_000  # steps that a solution is followed: some ten seconds
 
 
 def kink_times(shifts: Sequence[float], origins: Sequence[float], end: float) -> Floats:
@@ -213,7 +215,19 @@ class Stepper:
         origins: Sequence[float] = (),
         offset: Floats | None = None,
     ) -> Piecewise:
-        """Return the solution on [0, end] with X(0) = start; `origins` are kinks of the history."""
+        """Return the solution on [0, end] with X(0) = start; `origins` are kinks of the history.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If `end` is further away than 20,000 of the longest steps.
+        """
+        if end > _FARTHEST * self.longest:
+            raise checks.fail(
+                "t", end, f"is more than {_FARTHEST} delays away",
+                why=f"The solution is followed in steps of at most {self.longest:.3g}.",
+                remedy="Far from the start use the stationary law, or abscissa() for the growth.",
+            )  # fmt: skip
         breaks = self._mesh(end, origins)
         x, _, integral, _ = panel()
         rows, columns = start.shape

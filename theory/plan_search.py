@@ -93,6 +93,14 @@ def model_of(
     >>> model_of(Quadratic(1.0), System(1.0), workers=8, learning_rate=0.02).arrivals
     'exact'
     """
+    checks.instance(
+        "objective", objective, Quadratic, "a quadratic",
+        remedy="For example objective = sdde.cluster.Quadratic([1.0, 0.1], noise=0.1).",
+    )  # fmt: skip
+    checks.instance(
+        "system", system, System, "a system",
+        remedy="For example system = sdde.cluster.System(1.0).",
+    )  # fmt: skip
     machines = system if _has_laws(system) else converted(system)
     compute, communication = _workers_of(machines, workers)
     model = AsyncSGD(

@@ -86,7 +86,8 @@ def escape_updates(alpha: float, staleness: int, growth: float) -> float:
     factor = checks.positive("growth", growth, example=100.0)
     if factor <= 1.0:
         raise checks.fail("growth", growth, "is not above 1", remedy="For example growth = 100.0.")
-    return math.log(factor) / math.log(escape_factor(alpha, staleness))
+    growing = math.log(escape_factor(alpha, staleness))
+    return math.log(factor) / growing if growing > 0.0 else math.inf
 
 
 @dataclass(frozen=True, slots=True)

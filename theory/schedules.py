@@ -137,10 +137,29 @@ def staleness_error(
     checks.function("rate", rate, signature="(k)")
     checks.function("read", read, signature="(k)")
     k = np.arange(1.0, count + 1.0)
-    alpha = np.asarray(rate(k), dtype=float)
+    alpha = _returned("rate", rate, k)
     total = np.concatenate([[0.0], np.cumsum(alpha)])
-    first = np.clip(np.floor(np.asarray(read(k), dtype=float)), 1, k).astype(int)
+    first = np.clip(np.floor(_returned("read", read, k)), 1, k).astype(int)
     return np.cumsum(alpha * (total[:-1] - total[first - 1]))
+
+
+def _returned(name: str, function: Callable[[Floats], Floats], k: Floats) -> Floats:
+    """Return what a function says of all updates at once."""
+    try:
+        values = np.asarray(function(k))
+    except Exception as error:
+        raise checks.fail(
+            name, function, f"failed ({type(error).__name__}: {error})",
+            why="It is called once, with the array of all numbers of updates.",
+        ) from error  # fmt: skip
+    if values.dtype.kind not in "iuf" or values.shape not in ((), k.shape):
+        raise checks.fail(
+            name, function, f"returned {checks.shown(values)}",
+            remedy="It returns one number for each number of an update.",
+        )  # fmt: skip
+    if not np.isfinite(values).all():
+        raise checks.fail(name, function, "returned a value that is not finite")
+    return np.broadcast_to(values, k.shape).astype(float)
 
 
 def tail_factors(pmf: ArrayLike, amplitude: float = 1.0) -> Floats:

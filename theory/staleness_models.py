@@ -165,7 +165,7 @@ class MemorylessWorkers:
     def __post_init__(self) -> None:
         store = object.__setattr__
         store(self, "alpha", checks.positive("alpha", self.alpha, example=0.1))
-        if np.ndim(self.workers) == 0:
+        if checks.is_single(self.workers):
             n = checks.integer("workers", self.workers, lowest=1)
             store(self, "_rates", np.ones(1))
             store(self, "_counts", np.array([float(n)]))

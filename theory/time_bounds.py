@@ -163,7 +163,8 @@ def _steps(smoothness: Any, initial_loss: Any, variance: Any, target: Any) -> tu
     gap = checks.positive("initial_loss", initial_loss)
     noise = checks.nonnegative("variance", variance)
     epsilon = checks.positive("target", target, example=1e-2)
-    return size * gap / epsilon, noise * size * gap / epsilon**2
+    steps = size * gap / epsilon
+    return steps, noise / epsilon * steps
 
 
 def rennala_batch(variance: float, target: float) -> int:

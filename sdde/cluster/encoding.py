@@ -180,7 +180,7 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float, dim: int
     schedule, fix = method.schedule, method.compensation
     kind, low, high = _projection(method.projection, dim)
     plan, power, offset, breaks = _schedule(schedule)
-    return Rules(
+    written = Rules(
         size=size, balanced=balanced, idle=group.idle, cancel=group.cancel or balanced,
         blocks=0 if method.memory is None else min(method.memory.blocks, dim),
         share=0.0 if method.memory is None else float(method.memory.share),
@@ -196,6 +196,12 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float, dim: int
         projection=kind, lazy=method.projection is not None and method.projection.lazy,
         low=low, high=high, clip=math.inf if method.clip is None else float(method.clip),
     )  # fmt: skip
+    # One type for each number: compiled code is chosen by types, and NumPy has many.
+    plain = [
+        kind(value) if kind in (int, float, bool) else value
+        for kind, value in zip(Rules.__annotations__.values(), written, strict=True)
+    ]
+    return Rules(*plain)
 
 
 def _schedule(value: weight.AnySchedule | None) -> tuple[int, float, int, Integers]:

@@ -80,7 +80,7 @@ class Box:
 
 def _coordinates(name: str, value: ArrayLike) -> Any:
     """Return a number, or a read-only array with one number for each coordinate."""
-    if np.ndim(value) == 0:
+    if checks.is_single(value):
         return checks.number(name, value, example=0.0)
     array = checks.vector(name, value)
     array.setflags(write=False)

@@ -191,7 +191,7 @@ def held_out(
 
 def starting_point(start: float | ArrayLike, dim: int) -> Floats:
     """Return `start` as an array ``(dim,)``; a number stands for all parameters."""
-    if np.ndim(start) == 0:
+    if checks.is_single(start):
         first = np.full(dim, checks.number("start", start, example=0.0))
     else:
         first = np.array(checks.vector("start", start))

@@ -98,6 +98,13 @@ class Trace:
                 "data", self.data, "is not a mapping of column names to arrays",
                 remedy='For example data = {"worker": [0, 1], "compute_time": [0.9, 1.1]}.',
             )  # fmt: skip
+        checks.instance(
+            "header", self.header, Mapping, "a mapping", remedy='For example header = {"run": "7"}.'
+        )
+        checks.instance(
+            "worker_names", self.worker_names, list | tuple, "a list of names",
+            remedy='For example worker_names = ["a", "b"].',
+        )  # fmt: skip
         columns, names = clean_columns(self.data, tuple(self.worker_names))
         header = {
             " ".join(str(key).split()): " ".join(str(value).split())
@@ -181,6 +188,8 @@ class Trace:
 
     def _code(self, worker: int | str) -> int:
         known = np.unique(self["worker"])
+        if not isinstance(worker, str):
+            worker = checks.integer("worker", worker, lowest=-checks.HIGHEST)
         if isinstance(worker, str) and worker in self.worker_names:
             worker = self.worker_names.index(worker)
         if isinstance(worker, str) or worker not in known:

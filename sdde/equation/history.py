@@ -135,7 +135,7 @@ class History:
     def _called(self, t: float) -> Floats:
         try:
             value = self.source(t)
-        except TypeError as error:
+        except Exception as error:
             raise checks.fail(
                 "history", self.source, f"failed at t = {t:g} ({error})",
                 why="A history function takes the time alone.", remedy=f"For example {_EXAMPLE}.",
@@ -166,7 +166,7 @@ def as_history(value: Any) -> History:
                 remedy="For example history = (lambda t: 0.0, 1.0).",
             )  # fmt: skip
         return History("function", value[0], start)
-    if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) == 1:
+    if isinstance(value, tuple) and len(value) == 2 and _is_vector(value[0]):
         return History("samples", _samples(*value))
     state = _state("history", value)
     if state is None:
@@ -175,6 +175,10 @@ def as_history(value: Any) -> History:
             remedy=f"For example {_EXAMPLE}.",
         )  # fmt: skip
     return History("constant", state)
+
+
+def _is_vector(value: Any) -> bool:
+    return not checks.is_single(value) and np.asarray(value, dtype=object).ndim == 1
 
 
 def _state(name: str, value: Any) -> Floats | None:

@@ -157,7 +157,8 @@ CALLS: dict[str, Call] = {
         sdde.DistributedDelay, {"kernel": scipy.stats.uniform(), "longest": 1.0}, delayed_by
     ),
     "Jump": Call(
-        sdde.Jump, {"rate": 1.0, "effect": push, "mark": 1.0},
+        sdde.Jump,
+        {"rate": 1.0, "effect": push, "mark": 1.0},
         lambda jump: solved(sdde.Problem(decay, history=1.0, jumps=jump)),
     ),
     # solving
@@ -167,19 +168,23 @@ CALLS: dict[str, Call] = {
         {"problem": NOISY, "t_span": (0.0, 1.0), "dt": 0.25, "tolerance": 0.1, "halvings": 3},
     ),
     "Moments": Call(
-        sdde.Moments, {},
+        sdde.Moments,
+        {},
         lambda save: sdde.solve(NOISY, (0.0, 0.3), dt=0.1, rng=1, paths=3, save=save),
     ),
     "Functional": Call(
-        sdde.Functional, {"function": reversal, "kind": "maximum"},
+        sdde.Functional,
+        {"function": reversal, "kind": "maximum"},
         lambda one: sdde.solve(NOISY, (0.0, 0.3), dt=0.1, rng=1, functionals={"one": one}),
     ),
     "Hit": Call(
-        sdde.Hit, {"function": reversal},
+        sdde.Hit,
+        {"function": reversal},
         lambda hit: sdde.solve(NOISY, (0.0, 0.3), dt=0.1, rng=1, until=hit),
     ),
     "Brownian": Call(
-        sdde.Brownian, {"rng": 1, "finest": 0.1},
+        sdde.Brownian,
+        {"rng": 1, "finest": 0.1},
         lambda noise: sdde.solve(NOISY, (0.0, 0.3), dt=0.1, noise=noise),
     ),
     "Brownian.from_increments": Call(
@@ -191,13 +196,25 @@ CALLS: dict[str, Call] = {
     "Brownian.path": Call(sdde.Brownian(1, 0.1).path, {"t": [0.0, 0.1]}),
     "convergence": Call(
         sdde.convergence,
-        {"problem": NOISY, "methods": "euler-maruyama", "dts": [0.25, 0.125], "t_span": (0.0, 1.0),
-         "paths": 64},
+        {
+            "problem": NOISY,
+            "methods": "euler-maruyama",
+            "dts": [0.25, 0.125],
+            "t_span": (0.0, 1.0),
+            "paths": 64,
+        },
     ),
     "multilevel": Call(
         sdde.multilevel,
-        {"problem": NOISY, "functional": last, "tolerance": 0.1, "t_span": (0.0, 1.0), "dt": 0.25,
-         "pilot": 64, "max_levels": 3},
+        {
+            "problem": NOISY,
+            "functional": last,
+            "tolerance": 0.1,
+            "t_span": (0.0, 1.0),
+            "dt": 0.25,
+            "pilot": 64,
+            "max_levels": 3,
+        },
     ),
     "Solution.quantile": Call(SOLUTION.quantile, {"q": 0.5}),
     "Solution.path": Call(SOLUTION.path, {"i": 0}),
@@ -206,21 +223,26 @@ CALLS: dict[str, Call] = {
     # machines, objectives, methods
     "System": Call(cluster.System, {"compute_time": 1.0}, trained_on),
     "SharedLink": Call(
-        cluster.SharedLink, {"law": 0.1}, lambda link: trained_on(cluster.System(1.0, communication=link))
+        cluster.SharedLink,
+        {"law": 0.1},
+        lambda link: trained_on(cluster.System(1.0, communication=link)),
     ),
     "Drifting": Call(
-        cluster.Drifting, {"law": 1.0, "times": [0.0, 1.0], "factors": [1.0, 2.0]},
+        cluster.Drifting,
+        {"law": 1.0, "times": [0.0, 1.0], "factors": [1.0, 2.0]},
         lambda law: trained_on(cluster.System(law)),
     ),
     "Replay": Call(
         cluster.Replay, {"durations": [1.0, 2.0, 0.5]}, lambda law: trained_on(cluster.System(law))
     ),
     "Outages": Call(
-        cluster.Outages, {"up": 5.0, "down": 1.0},
+        cluster.Outages,
+        {"up": 5.0, "down": 1.0},
         lambda outages: trained_on(cluster.System(1.0, outages=outages)),
     ),
     "PlannedOutages": Call(
-        cluster.PlannedOutages, {"intervals": [[[1.0, 2.0]], []]},
+        cluster.PlannedOutages,
+        {"intervals": [[[1.0, 2.0]], []]},
         lambda outages: trained_on(cluster.System(1.0, outages=outages)),
     ),
     "Quadratic": Call(cluster.Quadratic, {"eigenvalues": [1.0, 0.5]}, trained),
@@ -233,7 +255,8 @@ CALLS: dict[str, Call] = {
     ),
     "Objective.from_callables": Call(
         cluster.Objective.from_callables,
-        {"gradient": gradient, "loss": square, "dim": 2, "compile": False}, trained,
+        {"gradient": gradient, "loss": square, "dim": 2, "compile": False},
+        trained,
     ),
     "rosenbrock": Call(cluster.rosenbrock, {}, trained),
     "strict_saddle": Call(cluster.strict_saddle, {}, trained),
@@ -241,25 +264,40 @@ CALLS: dict[str, Call] = {
     "star_well": Call(cluster.star_well, {}, trained),
     "simulate": Call(
         cluster.simulate,
-        {"objective": BOWL, "method": cluster.AsyncSGD(), "system": MACHINES, "learning_rate": 0.1,
-         "workers": 2, "updates": 10},
+        {
+            "objective": BOWL,
+            "method": cluster.AsyncSGD(),
+            "system": MACHINES,
+            "learning_rate": 0.1,
+            "workers": 2,
+            "updates": 10,
+        },
     ),
     "simulate_staleness": Call(
         cluster.simulate_staleness,
-        {"objective": BOWL, "staleness": cluster.PrescribedStaleness("bounded", 1),
-         "learning_rate": 0.1, "updates": 10},
+        {
+            "objective": BOWL,
+            "staleness": cluster.PrescribedStaleness("bounded", 1),
+            "learning_rate": 0.1,
+            "updates": 10,
+        },
     ),
     "PrescribedStaleness": Call(
-        cluster.PrescribedStaleness, {"kind": "bounded", "amount": 1},
+        cluster.PrescribedStaleness,
+        {"kind": "bounded", "amount": 1},
         lambda staleness: cluster.simulate_staleness(BOWL, staleness, learning_rate=0.1, updates=5),
     ),
-    "Trace": Call(cluster.Trace, {"data": TRACE}, asked("staleness", "update_rate", "check", "system")),
+    "Trace": Call(
+        cluster.Trace, {"data": TRACE}, asked("staleness", "update_rate", "check", "system")
+    ),
     "Trace.compute_time": Call(cluster.Trace(TRACE).compute_time, {"worker": 0}),
     "Trace.law": Call(cluster.Trace(TRACE).law, {"worker": 0}),
     "Trace.system": Call(cluster.Trace(TRACE).system, {}),
     # theory of delays
     "DelaySystem": Call(
-        theory.DelaySystem, {"instant": -0.5, "delayed": -1.0, "delays": 1.0, "noise": 0.3}, ABOUT_DELAYS
+        theory.DelaySystem,
+        {"instant": -0.5, "delayed": -1.0, "delays": 1.0, "noise": 0.3},
+        ABOUT_DELAYS,
     ),
     "DelaySystem.roots": Call(SYSTEM.roots, {"count": 2}),
     "DelaySystem.fundamental": Call(SYSTEM.fundamental, {"t": 1.0}),
@@ -267,7 +305,9 @@ CALLS: dict[str, Call] = {
     "DelaySystem.variance": Call(SYSTEM.variance, {"t": 1.0}),
     "DelaySystem.covariance": Call(SYSTEM.covariance, {"lag": 1.0}),
     "DelaySystem.spectral_density": Call(SYSTEM.spectral_density, {"frequency": 1.0}),
-    "DelaySystem.euler_maruyama": Call(SYSTEM.euler_maruyama, {"dt": 0.25}, asked("covariance", "is_stable")),
+    "DelaySystem.euler_maruyama": Call(
+        SYSTEM.euler_maruyama, {"dt": 0.25}, asked("covariance", "is_stable")
+    ),
     "DelaySystem.hitting_time": Call(SYSTEM.hitting_time, {"level": 0.1, "history": 1.0}),
     "DelaySystem.settling_time": Call(SYSTEM.settling_time, {"level": 0.1, "history": 1.0}),
     "with_jumps": Call(theory.with_jumps, {"system": SYSTEM, "rate": 1.0, "size": 0.1}),
@@ -275,7 +315,9 @@ CALLS: dict[str, Call] = {
         theory.with_state_dependent_jumps, {"system": SYSTEM, "rate": 1.0, "size": 0.1}
     ),
     "jump_cumulants": Call(theory.jump_cumulants, {"system": SYSTEM, "rate": 1.0, "size": 0.1}),
-    "mean_hitting_time": Call(theory.mean_hitting_time, {"system": SLOW, "level": 0.1, "start": 1.0}),
+    "mean_hitting_time": Call(
+        theory.mean_hitting_time, {"system": SLOW, "level": 0.1, "start": 1.0}
+    ),
     "stability_chart": Call(
         theory.stability_chart,
         {"system_of": chart_system, "x_values": [0.1, 0.5], "y_values": [0.5, 1.0, 3.0]},
@@ -289,44 +331,60 @@ CALLS: dict[str, Call] = {
     "AsyncSGD.loss": Call(MODEL.loss, {"t": [0.0, 1.0]}),
     "AsyncSGD.time_to": Call(MODEL.time_to, {"loss": 0.01}),
     "AsyncSGD.mean_hitting_time": Call(
-        theory.AsyncSGD([1.0], gradient_noise=0.1, **SGD).mean_hitting_time, {"level": 0.1, "start": 1.0}
+        theory.AsyncSGD([1.0], gradient_noise=0.1, **SGD).mean_hitting_time,
+        {"level": 0.1, "start": 1.0},
     ),
     "AsyncSGD.problem": Call(MODEL.problem, {}),
     "SynchronousSGD": Call(
-        theory.SynchronousSGD, {"eigenvalues": [1.0, 0.5], "method": cluster.KSync(2)} | SGD,
+        theory.SynchronousSGD,
+        {"eigenvalues": [1.0, 0.5], "method": cluster.KSync(2)} | SGD,
         asked("update_rate", "damping", "rate", "is_stable", "loss_floor", "max_learning_rate"),
     ),
     "EventTriggeredSGD": Call(
-        theory.EventTriggeredSGD, {"eigenvalue": 1.0, "threshold": 0.1, "gradient_noise": 0.1} | SGD,
+        theory.EventTriggeredSGD,
+        {"eigenvalue": 1.0, "threshold": 0.1, "gradient_noise": 0.1} | SGD,
         lambda model: model.loss(1.0),
     ),
     "staleness_law": Call(theory.staleness_law, {"law": 1.0, "workers": 4}),
     "poisson_error": Call(theory.poisson_error, {"law": 1.0, "workers": 4}),
     "shared_link": Call(
-        theory.shared_link, {"workers": 4, "think_time": 1.0, "link_time": scipy.stats.expon(scale=0.1)}
+        theory.shared_link,
+        {"workers": 4, "think_time": 1.0, "link_time": scipy.stats.expon(scale=0.1)},
     ),
     "best_damping": Call(theory.best_damping, {"law": 1.0, "condition_number": 4.0}),
     "plan": Call(
         theory.plan,
-        {"objective": BOWL, "system": MACHINES, "target_loss": 0.05, "learning_rate": 0.05,
-         "max_workers": 20},
+        {
+            "objective": BOWL,
+            "system": MACHINES,
+            "target_loss": 0.05,
+            "learning_rate": 0.05,
+            "max_workers": 20,
+        },
         lambda plan: plan.explain(),
     ),
     "model_of": Call(
-        theory.model_of, {"objective": BOWL, "system": MACHINES, "workers": 4, "learning_rate": 0.05}, ABOUT_SGD
+        theory.model_of,
+        {"objective": BOWL, "system": MACHINES, "workers": 4, "learning_rate": 0.05},
+        ABOUT_SGD,
     ),
     "condense": Call(theory.condense, {"objective": BOWL, "modes": 2}),
     "conditions.check": Call(theory.conditions.check, {"model": MODEL, "target_loss": 0.1}),
     # exact models, published bounds
     "FixedStaleness": Call(
-        theory.FixedStaleness, {"alpha": 0.1, "staleness": 3}, asked("rate", "is_stable", "variance")
+        theory.FixedStaleness,
+        {"alpha": 0.1, "staleness": 3},
+        asked("rate", "is_stable", "variance"),
     ),
     "IndependentStaleness": Call(
-        theory.IndependentStaleness, {"alpha": 0.1, "pmf": np.array([0.5, 0.5])},
+        theory.IndependentStaleness,
+        {"alpha": 0.1, "pmf": np.array([0.5, 0.5])},
         asked("rate", "is_stable", "is_mean_square_stable", "variance"),
     ),
     "MemorylessWorkers": Call(
-        theory.MemorylessWorkers, {"alpha": 0.1, "workers": 4}, asked("rate", "is_stable", "variance")
+        theory.MemorylessWorkers,
+        {"alpha": 0.1, "workers": 4},
+        asked("rate", "is_stable", "variance"),
     ),
     "best_k_sync": Call(theory.best_k_sync, {"law": scipy.stats.expon(), "workers": 4}),
     "order_statistic_mean": Call(
@@ -334,13 +392,16 @@ CALLS: dict[str, Call] = {
     ),
     "speed_up": Call(theory.speed_up, {"law": scipy.stats.expon(), "workers": 4}),
     "time_per_update": Call(
-        theory.time_per_update, {"law": scipy.stats.expon(), "workers": 4, "k": 2, "variant": "k-sync"}
+        theory.time_per_update,
+        {"law": scipy.stats.expon(), "workers": 4, "k": 2, "variant": "k-sync"},
     ),
     "heterogeneous_time": Call(theory.heterogeneous_time, {"times": [1.0, 2.0]} | TIMES),
     "minibatch_time": Call(theory.minibatch_time, {"times": [1.0, 2.0]} | TIMES),
     "optimal_time": Call(theory.optimal_time, {"times": [1.0, 2.0]} | TIMES),
     "rennala_batch": Call(theory.rennala_batch, {"variance": 0.1, "target": 0.01}),
-    "ringmaster_limit": Call(theory.ringmaster_limit, {"times": [1.0, 2.0], "variance": 0.1, "target": 0.01}),
+    "ringmaster_limit": Call(
+        theory.ringmaster_limit, {"times": [1.0, 2.0], "variance": 0.1, "target": 0.01}
+    ),
     "admissible": Call(theory.admissible, {"growth": "linear", "law": "1/k"}),
     "implicit_momentum": Call(theory.implicit_momentum, {"workers": 4}),
     "momentum_factors": Call(theory.momentum_factors, {"pmf": [0.5, 0.5], "momentum": 0.5}),
@@ -352,12 +413,14 @@ CALLS: dict[str, Call] = {
     "escape_updates": Call(theory.escape_updates, {"alpha": 0.1, "staleness": 3, "growth": 10.0}),
     "worker_bounds": Call(theory.worker_bounds, {"updates": 1000.0, "batch": 1.0}),
     "CompensatedDelay": Call(
-        theory.CompensatedDelay, {"damping": 0.5, "quality": 0.5}, asked("rate", "is_stable", "stability_limit")
+        theory.CompensatedDelay,
+        {"damping": 0.5, "quality": 0.5},
+        asked("rate", "is_stable", "stability_limit"),
     ),
     "dc_asgd_quality": Call(
         theory.dc_asgd_quality, {"compensation": 0.1, "eigenvalue": 1.0, "noise": 0.1}
     ),
-}  # fmt: skip
+}
 METHODS = {
     "AsyncSGD": {}, "SequentialSGD": {}, "Hogwild": {}, "Ringleader": {},
     "ActorLearner": {"k": 2, "budget": 4}, "StalenessBudget": {"budget": 4}, "Synchronous": {},
@@ -371,13 +434,16 @@ METHODS = {
     "DelayCompensated": {"strength": 0.1}, "Composed": {},
 }  # fmt: skip
 PARTS = {
-    "waiting": {"Group": {}, "BalancedGroup": {"size": 2}, "Lead": {"most": 2}, "GradientTable": {}},
+    "waiting": {"Group": {}, "BalancedGroup": {"size": 2}, "Lead": {"most": 2},
+    "GradientTable": {}},
     "admission": {
-        "Fresh": {"limit": 3}, "Young": {"age": 3.0}, "Chance": {"keep": 0.5}, "Large": {"norm": 0.01},
+        "Fresh": {"limit": 3}, "Young": {"age": 3.0}, "Chance": {"keep": 0.5},
+        "Large": {"norm": 0.01},
         "Near": {"distance": 1.0},
     },
     "rate": {
-        "Inverse": {}, "Adaptive": {}, "Capped": {"smoothness": 1.0}, "Power": {"power": 0.5}, "Decay": {},
+        "Inverse": {}, "Adaptive": {}, "Capped": {"smoothness": 1.0}, "Power": {"power": 0.5},
+        "Decay": {},
         "Tail": {}, "Table": {"weights": [1.0, 0.5]}, "InverseDistance": {"constant": 1.0},
         "ImplicitMomentum": {"momentum": 0.5},
     },
@@ -404,13 +470,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "delayed_oscillator": {"damping": 0.1, "stiffness": 1.0, "delay": 0.5},
 }
 CALLS |= {
-    name: Call(getattr(models, name), MODELS.get(name, {}), solved)
-    for name in models.__all__
+    name: Call(getattr(models, name), MODELS.get(name, {}), solved) for name in models.__all__
 }
 # Values that the package makes, and errors.
 MADE = {
     "Solution", "Equations", "Convergence", "MeasuredOrder", "Multilevel", "Level", "Error",
     "ArgumentError", "CompileError", "SolutionWarning", "Runs", "LiveRun", "StabilityChart",
-    "CriticalDamping", "Staleness", "LinkUse", "BestDamping", "Plan", "PlanRow", "Condition", "Threshold",
+    "CriticalDamping", "Staleness", "LinkUse", "BestDamping", "Plan", "PlanRow", "Condition",
+    "Threshold",
     "TimeBound", "Admissible", "WorkerBounds", "Comparison", "Objective",
 }  # fmt: skip

@@ -76,11 +76,12 @@ def names_of(call):
 
 FLOATS = st.floats(width=64)
 SMALL = st.integers(-20, 20)
+SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 VALUES = st.one_of(
     st.sampled_from(range(len(POOL))).map(lambda k: ("pool", k)),
     st.one_of(
         FLOATS, SMALL, st.lists(FLOATS, max_size=4), st.text(max_size=5),
-        arrays.arrays(float, arrays.array_shapes(min_dims=0, max_dims=3, max_side=4, min_side=0), elements=FLOATS),
+        arrays.arrays(float, SHAPES, elements=FLOATS),
     ).map(lambda value: ("made", value)),
 )  # fmt: skip
 
@@ -99,7 +100,9 @@ def spoilt(draw):
 def try_call(name, changes, monkeypatch):
     """Make a spoilt call; anything but an answer or a documented error is raised."""
     call = CALLS[name]
-    given_ = {key: POOL[value] if kind == "pool" else value for key, (kind, value) in changes.items()}
+    given_ = {
+        key: POOL[value] if kind == "pool" else value for key, (kind, value) in changes.items()
+    }
     if any((name, key) in ENDLESS and not isinstance(value, str) for key, value in given_.items()):
         return
     with limited(monkeypatch), warnings.catch_warnings(), contextlib.suppress(sdde.Error):
@@ -126,16 +129,19 @@ def test_everything_public_is_fuzzed():
             if not callable(value) or name in MADE | ELSEWHERE:
                 continue
             functions = {id(call.function) for call in CALLS.values()}
-            assert id(value) in functions or any(
-                key.split(".")[0] == name for key in CALLS
-            ), f"{home.__name__}.{name} is not fuzzed"
+            assert id(value) in functions or any(key.split(".")[0] == name for key in CALLS), (
+                f"{home.__name__}.{name} is not fuzzed"
+            )
 
 
 def fuzz(examples):
     """Return the fuzz test with a number of examples."""
 
     @settings(
-        max_examples=examples, deadline=None, derandomize=True, database=None,
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(spoilt())
@@ -160,6 +166,10 @@ def test_thousands_of_odd_arguments():
 def test_a_hang_is_seen(monkeypatch):
     """The watch that the fuzzing relies on does stop what does not end."""
     monkeypatch.setattr("tests.test_sdde.test_fuzz.SECONDS", 0.2)
-    with pytest.raises(Hang), limited(monkeypatch):
+
+    def endless():
         while True:
             pass
+
+    with limited(monkeypatch), pytest.raises(Hang):
+        endless()
