@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numba.core import compiler
 
 import sdde
 from sdde import cluster, models, theory
-from sdde.engine import storage
+from sdde.engine import building, storage
 from tests.fuzzing.calls import CALLS, MADE
 from tests.fuzzing.odd import POOL
 
@@ -43,17 +44,19 @@ def limited(monkeypatch):
     def ended(number, frame):
         raise Hang
 
-    before = storage.compiled
+    def untimed(function):
+        def call(*arguments, **options):
+            left, _ = signal.setitimer(signal.ITIMER_PROF, 0.0)
+            try:
+                return function(*arguments, **options)
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, left)
 
-    def compiled(*arguments, **options):
-        left, _ = signal.setitimer(signal.ITIMER_PROF, 0.0)
-        try:
-            return before(*arguments, **options)
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, left)
+        return call
 
     old = signal.signal(signal.SIGPROF, ended)
-    monkeypatch.setattr(storage, "compiled", compiled)
+    for home, name in ((storage, "compiled"), (building, "build"), (compiler, "compile_extra")):
+        monkeypatch.setattr(home, name, untimed(getattr(home, name)))
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
