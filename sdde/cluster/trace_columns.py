@@ -5,7 +5,7 @@ are refused with the row that shows them. Nothing here computes anything from th
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,14 @@ _TIMES = ("read_time", "start_time", "apply_time")
 _MAY_BE_MISSING = ("loss", "gradient_norm")  # nan where a row has none
 
 
-def clean_columns(
-    data: Mapping[str, Any], names: tuple[str, ...]
-) -> tuple[Columns, tuple[str, ...]]:
+def clean_columns(data: Mapping[str, Any], names: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
     """Return read-only columns in the order of `apply_time`, and the names of the workers if they
     have any.
     """
+    checks.instance(
+        "worker_names", names, list | tuple, "a list of names",
+        remedy='For example worker_names = ["a", "b"].',
+    )  # fmt: skip
     columns: Columns = {}
     for name in COLUMNS:
         if name not in data:
@@ -65,7 +67,19 @@ def clean_columns(
     _consistent(columns)
     for column in columns.values():
         column.flags.writeable = False
-    return columns, names
+    return columns, tuple(names)
+
+
+def clean_header(header: Any) -> dict[str, str]:
+    """Return a header as text without line breaks."""
+    checks.instance("header", header, Mapping, "a mapping", remedy='For example {"run": "7"}.')
+    clean = {
+        " ".join(str(key).split()): " ".join(str(value).split()) for key, value in header.items()
+    }
+    for key in clean:
+        if not key or ":" in key:
+            raise checks.fail("header key", key, "is empty or holds a colon")
+    return clean
 
 
 def _clean(name: str, values: NDArray[Any]) -> NDArray[Any]:

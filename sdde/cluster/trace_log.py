@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sdde import checks
 from sdde.cluster.system import System
-from sdde.cluster.trace_columns import clean_columns
+from sdde.cluster.trace_columns import clean_columns, clean_header
 from sdde.equation.laws import Law, as_law
 
 if TYPE_CHECKING:
@@ -98,21 +98,8 @@ class Trace:
                 "data", self.data, "is not a mapping of column names to arrays",
                 remedy='For example data = {"worker": [0, 1], "compute_time": [0.9, 1.1]}.',
             )  # fmt: skip
-        checks.instance(
-            "header", self.header, Mapping, "a mapping", remedy='For example header = {"run": "7"}.'
-        )
-        checks.instance(
-            "worker_names", self.worker_names, list | tuple, "a list of names",
-            remedy='For example worker_names = ["a", "b"].',
-        )  # fmt: skip
-        columns, names = clean_columns(self.data, tuple(self.worker_names))
-        header = {
-            " ".join(str(key).split()): " ".join(str(value).split())
-            for key, value in self.header.items()
-        }
-        for key in header:
-            if not key or ":" in key:
-                raise checks.fail("header key", key, "is empty or holds a colon")
+        columns, names = clean_columns(self.data, self.worker_names)
+        header = clean_header(self.header)
         object.__setattr__(self, "data", columns)
         object.__setattr__(self, "header", header)
         object.__setattr__(self, "worker_names", names)
