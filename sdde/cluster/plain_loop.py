@@ -52,15 +52,16 @@ def run_plain(
     watched = plan.until_loss > -math.inf
 
     for run in range(block[0], block[1]):
+        row = run - block[0]
         clear(key, owner)
         for i in range(dim):
             x[i] = start[i]
         now, end, version = 0.0, 0.0, int64(0)  # typed: a literal would be compiled for, too
-        cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
+        cursor, status = open_run(loss, x, numbers, scratch, plan, records, row)
         due = grid[cursor] if cursor < points else math.inf
         for w in range(workers):
-            records.discarded[run, w], records.cancelled[run, w] = 0, 0
-            records.idle[run, w], records.down[run, w] = 0.0, 0.0
+            records.discarded[row, w], records.cancelled[row, w] = 0, 0
+            records.idle[row, w], records.down[row, w] = 0.0, 0.0
             versions[w], jobs[w] = 0, 0
             for i in range(dim):
                 reads[w, i] = x[i]
@@ -81,7 +82,7 @@ def run_plain(
             w = _U(who)  # unsigned: nobody need ask whether it counts from the end
             if by_time and due < now:
                 cursor = write_before(
-                    loss, x, numbers, scratch, plan, records, run, cursor, now, version
+                    loss, x, numbers, scratch, plan, records, row, cursor, now, version
                 )
                 due = grid[cursor] if cursor < points else math.inf
             if now > horizon:
@@ -124,17 +125,17 @@ def run_plain(
                 status = status_of(loss, x, numbers, scratch, plan, version, sound)
             if not by_time and due == version:
                 cursor = write_update(
-                    loss, x, numbers, scratch, plan, records, run, cursor, now, sound
+                    loss, x, numbers, scratch, plan, records, row, cursor, now, sound
                 )
                 due = grid[cursor] if cursor < points else math.inf
             if version & _PULSE == 0:
                 if records.stop[0]:
                     return 0
                 done = now / horizon if by_time else version / most
-                records.progress[block[2]] = run - block[0] + done
+                records.progress[0] = row + done
 
         for w in range(workers):
-            records.applied[run, w] = jobs[w]
-        close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status)
-        records.progress[block[2]] = run - block[0] + 1
+            records.applied[row, w] = jobs[w]
+        close_run(loss, x, numbers, scratch, plan, records, row, cursor, end, version, status)
+        records.progress[0] = row + 1
     return 0

@@ -21,25 +21,25 @@ def bound_of(start):
 
 
 @compiled
-def write(loss, x, numbers, scratch, plan, records, run, cursor, at):
+def write(loss, x, numbers, scratch, plan, records, row, cursor, at):
     """Fill record number `cursor` with the state now."""
-    records.at[run, cursor] = at
-    records.loss[run, cursor] = loss(x, numbers, scratch)
+    records.at[row, cursor] = at
+    records.loss[row, cursor] = loss(x, numbers, scratch)
     first = cursor * (plan.measures + 1)
     for i in range(plan.measures):
-        records.measures[run, first + i] = scratch[i]
+        records.measures[row, first + i] = scratch[i]
     arrived = 0  # the plain loop counts at the end: there every update is one gradient
     for w in range(records.applied.shape[1]):
-        arrived += records.applied[run, w] + records.discarded[run, w]
-    records.measures[run, first + plan.measures] = arrived
+        arrived += records.applied[row, w] + records.discarded[row, w]
+    records.measures[row, first + plan.measures] = arrived
 
 
 @compiled
-def open_run(loss, x, numbers, scratch, plan, records, run):
+def open_run(loss, x, numbers, scratch, plan, records, row):
     """Write what is known at time 0; return the number of the next record and the status."""
     cursor, status = 0, DONE
     if not plan.by_time:
-        write(loss, x, numbers, scratch, plan, records, run, run - run, 0.0)
+        write(loss, x, numbers, scratch, plan, records, row, row - row, 0.0)
         cursor = 1
     if plan.until_loss > -math.inf and loss(x, numbers, scratch) <= plan.until_loss:
         status = REACHED
@@ -47,10 +47,10 @@ def open_run(loss, x, numbers, scratch, plan, records, run):
 
 
 @compiled
-def write_before(loss, x, numbers, scratch, plan, records, run, cursor, now, version):
+def write_before(loss, x, numbers, scratch, plan, records, row, cursor, now, version):
     """Write the records of times before `now`; return the number of the next."""
     while cursor < plan.grid.shape[0] and plan.grid[cursor] < now:
-        write(loss, x, numbers, scratch, plan, records, run, cursor, float(version))
+        write(loss, x, numbers, scratch, plan, records, row, cursor, float(version))
         cursor += 1
     return cursor
 
@@ -66,30 +66,30 @@ def status_of(loss, x, numbers, scratch, plan, version, sound):
 
 
 @compiled
-def write_update(loss, x, numbers, scratch, plan, records, run, cursor, now, sound):
+def write_update(loss, x, numbers, scratch, plan, records, row, cursor, now, sound):
     """Write the record of an update; return the number of the next."""
     if sound:
-        write(loss, x, numbers, scratch, plan, records, run, cursor, now)
+        write(loss, x, numbers, scratch, plan, records, row, cursor, now)
     else:
-        records.at[run, cursor] = now
-        records.loss[run, cursor] = math.inf
+        records.at[row, cursor] = now
+        records.loss[row, cursor] = math.inf
     return cursor + 1
 
 
 @compiled
-def close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status):
+def close_run(loss, x, numbers, scratch, plan, records, row, cursor, end, version, status):
     """Write the records of times up to the end of a run, and how it ended."""
     if plan.by_time:
         while cursor < plan.grid.shape[0] and plan.grid[cursor] <= end:
             if status == DIVERGED:
-                records.at[run, cursor] = version
-                records.loss[run, cursor] = math.inf
+                records.at[row, cursor] = version
+                records.loss[row, cursor] = math.inf
             else:
-                write(loss, x, numbers, scratch, plan, records, run, cursor, float(version))
+                write(loss, x, numbers, scratch, plan, records, row, cursor, float(version))
             cursor += 1
-    records.status[run] = status
-    records.end_time[run] = end
-    records.updates[run] = version
+    records.status[row] = status
+    records.end_time[row] = end
+    records.updates[row] = version
 
 
 @compiled

@@ -84,10 +84,10 @@ def run_block(
 ):  # fmt: skip
     """Simulate the runs of a block; count each staleness; return the length of the log.
 
-    `block` is (first run, last run + 1, number of the block). A row of the log is one computation:
-    run, worker, read time, when it ended, version read, version made, and what became of it (0
-    applied, 1 dropped, 2 stopped or lost); what is beyond its end is lost. The last entry of the
-    histogram counts that staleness and more.
+    `block` is (first run, last run + 1), and `records` begin with the first. A row of the log is
+    one computation: run, worker, read time, when it ended, version read, version made, and what
+    became of it (0 applied, 1 dropped, 2 stopped or lost); what is beyond its end is lost. The last
+    entry of the histogram counts that staleness and more.
     """
     tables, compute, communication = machines.tables, machines.compute, machines.communication
     link, served, buffer = machines.link, machines.update >= 0, machines.buffer
@@ -108,13 +108,14 @@ def run_block(
     limit = bound_of(start)
 
     for run in range(block[0], block[1]):
+        row = run - block[0]
         clear(key, owner)
         clear_groups(work)
         for i in range(dim):  # numba compiles x[:] = start, with its checks, for seconds
             x[i], work.behind[i], work.shown[i] = start[i], start[i], start[i]
         for w in range(workers):
-            applied[run, w], discarded[run, w], cancelled[run, w] = 0, 0, 0
-            idle[run, w], down[run, w] = 0.0, 0.0
+            applied[row, w], discarded[row, w], cancelled[row, w] = 0, 0, 0
+            idle[row, w], down[row, w] = 0.0, 0.0
             ready[w], whose[w], jobs[w], activity[w] = w, w, -1, COMPUTING
             work.down_until[w], work.outages[w] = 0.0, 0
             paused[w] = 0.0
@@ -129,7 +130,7 @@ def run_block(
             zero - 1,
             zero,
         )  # the server; the worker that goes on after its update
-        cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
+        cursor, status = open_run(loss, x, numbers, scratch, plan, records, row)
 
         while True:
             if paced:  # whoever is free queues up
@@ -150,9 +151,9 @@ def run_block(
                 else:
                     break
                 if activity[w] >= QUEUED:
-                    idle[run, w] += now - paused[w]
+                    idle[row, w] += now - paused[w]
                 elif activity[w] == DOWN:
-                    down[run, w] += now - paused[w]
+                    down[row, w] += now - paused[w]
                 begins = math.inf
                 if machines.failing:
                     begins = next_outage(work, machines, k0, k1, run, w, now)
@@ -206,7 +207,7 @@ def run_block(
             next_time, w = key[1], owner[1]
             if by_time:
                 cursor = write_before(
-                    loss, x, numbers, scratch, plan, records, run, cursor, next_time, version
+                    loss, x, numbers, scratch, plan, records, row, cursor, next_time, version
                 )
             if next_time > plan.time:
                 end = plan.time
@@ -219,14 +220,14 @@ def run_block(
             complete = w == workers  # the server has finished an update
             if not complete:
                 if activity[w] == DOWN:
-                    down[run, w] += now - paused[w]
+                    down[row, w] += now - paused[w]
                     activity[w] = COMPUTING
                     ready[0], beginning = w, 1
                     continue
                 if activity[w] == GIVING_UP or activity[w] == LOST:
                     logged = note(log, logged, plan, run, w, read_time[w], now, versions[w],
                                   version, zero + 2)  # fmt: skip
-                    cancelled[run, w] += 1
+                    cancelled[row, w] += 1
                     outstanding -= 1
                     work.again[w] = 1
                     ready[0], beginning = w, 1
@@ -276,7 +277,7 @@ def run_block(
                         version + 1 if keep else version, zero if keep else zero + 1,
                     )  # fmt: skip
                     if not keep:
-                        discarded[run, w] += 1
+                        discarded[row, w] += 1
                         refused += 1
                         if refused > PATIENCE * workers:
                             status = STALLED
@@ -285,7 +286,7 @@ def run_block(
                     else:
                         refused = 0
                         histogram[min(staleness, histogram.shape[0] - 1)] += 1
-                        applied[run, w] += 1
+                        applied[row, w] += 1
                         if rules.clip < math.inf:
                             clip(step, rules.clip)
                         if rules.strength > 0.0:
@@ -351,15 +352,15 @@ def run_block(
                             if j != last and (activity[j] <= LOST or activity[j] == QUEUED):
                                 logged = note(log, logged, plan, run, j, read_time[j], now,
                                               versions[j], version, zero + 2)  # fmt: skip
-                                cancelled[run, j] += 1
+                                cancelled[row, j] += 1
                     elif rules.lead >= 0:
                         pause(work, last, now)
                         activity[last] = HELD
-                        slowest = applied[run, 0]
+                        slowest = applied[row, 0]
                         for j in range(workers):
-                            slowest = min(slowest, applied[run, j])
+                            slowest = min(slowest, applied[row, j])
                         for j in range(workers):
-                            if activity[j] == HELD and applied[run, j] - slowest <= rules.lead:
+                            if activity[j] == HELD and applied[row, j] - slowest <= rules.lead:
                                 ready[beginning] = j
                                 beginning += 1
                     else:
@@ -375,7 +376,7 @@ def run_block(
                                 elif overtaken and activity[j] <= LOST and j != last and late:
                                     logged = note(log, logged, plan, run, j, read_time[j], now,
                                                   versions[j], version, zero + 2)  # fmt: skip
-                                    cancelled[run, j] += 1
+                                    cancelled[row, j] += 1
                                     outstanding -= 1
                                     ready[beginning] = j
                                     beginning += 1
@@ -383,21 +384,21 @@ def run_block(
                     status = status_of(loss, x, numbers, scratch, plan, version, sound)
                     if not by_time and cursor < points and grid[cursor] == version:
                         cursor = write_update(
-                            loss, x, numbers, scratch, plan, records, run, cursor, now, sound
+                            loss, x, numbers, scratch, plan, records, row, cursor, now, sound
                         )
                     if version & _PULSE == 0:
                         if records.stop[0]:
                             return logged
                         done = now / plan.time if by_time else version / plan.updates
-                        records.progress[block[2]] = run - block[0] + done
+                        records.progress[0] = row + done
                 if waiting == 0 or status != DONE or version >= plan.updates:
                     break
                 slot = queue[head]
                 head = (head + 1) % room
                 waiting -= 1
 
-        close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status)
-        records.progress[block[2]] = run - block[0] + 1
+        close_run(loss, x, numbers, scratch, plan, records, row, cursor, end, version, status)
+        records.progress[0] = row + 1
     return logged
 
 
@@ -436,7 +437,7 @@ def _compiled(kind: str) -> Any:
         types.FunctionType(GRADIENT), types.FunctionType(LOSS), vector, vector, vector,
         type_of(Machines), type_of(Rules), type_of(Plan),
         type_of(Records, _RECORD_TABLES),
-        type_of(Workspace), int64[::1], float64[:, ::1], types.UniTuple(int64, 3),
+        type_of(Workspace), int64[::1], float64[:, ::1], types.UniTuple(int64, 2),
     )  # fmt: skip
     here = Path(__file__).parent
     sources = [(here / f"{name}.py").read_bytes() for name in _SOURCES]

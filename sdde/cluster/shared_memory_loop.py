@@ -64,16 +64,17 @@ def run_shared(
     logged = zero
 
     for run in range(block[0], block[1]):
+        row = run - block[0]
         clear(work.key, work.owner)
         clear_groups(work)
         for i in range(dim):
             x[i] = start[i]
         now, end, version, taken, sound = 0.0, 0.0, zero, zero, True
-        cursor, status = open_run(loss, x, numbers, scratch, plan, records, run)
+        cursor, status = open_run(loss, x, numbers, scratch, plan, records, row)
         for w in range(workers):
-            records.applied[run, w], records.discarded[run, w] = 0, 0
-            records.cancelled[run, w] = 0
-            records.idle[run, w], records.down[run, w] = 0.0, 0.0
+            records.applied[row, w], records.discarded[row, w] = 0, 0
+            records.cancelled[row, w] = 0
+            records.idle[row, w], records.down[row, w] = 0.0, 0.0
             work.jobs[w] = -1
             _begin(work, machines, k0, k1, run, w, 0.0, zero)
             enter(work.key, work.owner, w, 0.0)
@@ -81,7 +82,7 @@ def run_shared(
         while status == DONE and version < plan.updates:
             if by_time:
                 cursor = write_before(
-                    loss, x, numbers, scratch, plan, records, run, cursor, work.key[1], version
+                    loss, x, numbers, scratch, plan, records, row, cursor, work.key[1], version
                 )
             if work.key[1] > plan.time:
                 end = plan.time
@@ -125,7 +126,7 @@ def run_shared(
                     if piece + 1 == blocks:  # the update is complete
                         late = version - work.versions[w]
                         histogram[min(late, histogram.shape[0] - 1)] += 1
-                        records.applied[run, w] += 1
+                        records.applied[row, w] += 1
                         version += 1
                         end = when = now
                         logged = note(log, logged, plan, run, w, read_time[w], now,
@@ -133,16 +134,16 @@ def run_shared(
                         status = status_of(loss, x, numbers, scratch, plan, version, sound)
                         if not by_time and cursor < grid.shape[0] and grid[cursor] == version:
                             cursor = write_update(
-                                loss, x, numbers, scratch, plan, records, run, cursor, now, sound
+                                loss, x, numbers, scratch, plan, records, row, cursor, now, sound
                             )
                         if version & _PULSE == 0:
                             if records.stop[0]:
                                 return logged
                             done = now / plan.time if by_time else version / plan.updates
-                            records.progress[block[2]] = run - block[0] + done
+                            records.progress[0] = row + done
                         _begin(work, machines, k0, k1, run, w, now, version)
             enter(work.key, work.owner, w, when)
 
-        close_run(loss, x, numbers, scratch, plan, records, run, cursor, end, version, status)
-        records.progress[block[2]] = run - block[0] + 1
+        close_run(loss, x, numbers, scratch, plan, records, row, cursor, end, version, status)
+        records.progress[0] = row + 1
     return logged

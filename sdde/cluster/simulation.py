@@ -5,7 +5,7 @@ compiled event loop. Run number r of a seed is the same bits whatever the number
 records. How events follow each other is in `server`; what comes back is in `runs`.
 """
 
-import math
+import itertools
 import os
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import nullcontext
@@ -18,24 +18,18 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.cluster import rules as rule
 from sdde.cluster.changing import Drifting, Replay
-from sdde.cluster.encoding import (
-    Machines,
-    Plan,
-    Records,
-    Rules,
-    empty_records,
-    rules_of,
-)
+from sdde.cluster.encoding import Records, rules_of
 from sdde.cluster.machine_tables import machines_of
 from sdde.cluster.objective_kinds import check_objective, check_owners, measures_of
+from sdde.cluster.run_blocks import RunWork, Simulated, joined, part_of
 from sdde.cluster.run_statistics import Staleness
 from sdde.cluster.runs import STATUS, Runs
 from sdde.cluster.system import SharedLink, System
+from sdde.solving.executors import Crew, crew_of, run_tasks
 
 Floats = NDArray[np.float64]
 
 MOST_UPDATES = 10_000_000  # of a run that is told only to reach a loss
-_STALENESS_ROOM, _LOG_ROOM = 1 << 16, 1 << 12
 _POLL = 0.1  # seconds between two looks at the progress of the threads
 
 
@@ -56,6 +50,7 @@ def simulate(
     trace: bool = False,
     progress: bool = False,
     threads: int | None = None,
+    executor: Any = None,
 ) -> Runs:
     """Simulate training on a cluster, event by event.
 
@@ -108,6 +103,8 @@ def simulate(
         Show a progress bar (needs tqdm).
     threads : int, optional
         Threads to use; all processors if not given. The result does not depend on it.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where blocks of runs are simulated instead, with the same result.
 
     Raises
     ------
@@ -149,9 +146,10 @@ def simulate(
     points = checks.integer("records", records, lowest=2)
     checks.flag("trace", trace)
     checks.flag("progress", progress)
+    crew = crew_of(executor)
     if threads is None:
         threads = os.cpu_count() or 1
-    crew = checks.integer("threads", threads, lowest=1)
+    most_threads = checks.integer("threads", threads, lowest=1)
     if updates is None and time is None and until_loss is None:
         raise checks.fail(
             "updates", None, "and time and until_loss are not given",
@@ -171,17 +169,22 @@ def simulate(
 
     seed = streams.seed_of(rng)
     streams.require_room(paths=number, channels=count)
-    job = _Job(
-        objective, machines, rules, rate, horizon, target, number, seed, crew, progress, trace
-    )  # fmt: skip
+    job = _Job(number, most_threads, crew, progress)
+
+    def execute(updates: int | None, grid: Floats) -> tuple[Records, Simulated]:
+        work = RunWork(
+            objective, machines, rules, rate, updates, horizon, target, grid, seed, trace
+        )  # fmt: skip
+        return job.execute(work)
+
     grid = np.linspace(0.0, horizon, points) if horizon is not None else None
     if most is None and horizon is None:
         # Nobody knows yet how long the runs are: run once for that, and again to record.
-        first, _, _ = job.execute(MOST_UPDATES, np.zeros(1))
+        first, _ = execute(MOST_UPDATES, np.zeros(1))
         most = max(int(first.updates.max()), 1)
     if grid is None:
         grid = np.unique(np.linspace(0, most or 0, points).round())
-    table, histogram, log = job.execute(most, grid)
+    table, (histogram, log) = execute(most, grid)
     if horizon is None:
         when, numbers = table.at, grid
     else:  # after its end a run makes no more updates
@@ -202,68 +205,26 @@ def simulate(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """All that two executions of the same runs share."""
+    """How many runs, and where they are simulated."""
 
-    objective: Any
-    machines: Machines
-    rules: Rules
-    learning_rate: float
-    time: float | None
-    until_loss: float | None
     runs: int
-    seed: int
     threads: int
+    crew: Crew | None
     progress: bool
-    trace: bool
 
-    def execute(
-        self, updates: int | None, grid: Floats
-    ) -> tuple[Records, NDArray[np.int64], Floats]:
-        """Simulate all runs in blocks on threads; return records, staleness counts and the log."""
-        from sdde.cluster.gradients import compiled
-        from sdde.cluster.server import event_loop
-        from sdde.cluster.workspace import empty_workspace
-        from sdde.engine import streams
-
-        target = compiled(self.objective)
-        key = streams.key_of(self.seed)
-        plan = Plan(
-            learning_rate=self.learning_rate,
-            updates=np.iinfo(np.int64).max if updates is None else updates,
-            time=math.inf if self.time is None else self.time,
-            until_loss=-math.inf if self.until_loss is None else self.until_loss,
-            loss_interval=target.loss_interval, by_time=self.time is not None,
-            diagonal=target.diagonal, log=self.trace, measures=len(target.measures),
-            grid=grid, k0=key[0], k1=key[1],
-        )  # fmt: skip
-        loop = event_loop(self.rules, self.machines, plan, len(target.start))
-        blocks = min(self.runs, 8 * self.threads)
-        edges = np.linspace(0, self.runs, blocks + 1).astype(int)
-        records = empty_records(
-            self.runs, grid.size, len(self.machines.compute), blocks,
-            measures=len(target.measures),
-        )  # fmt: skip
-
-        def work(block: int) -> tuple[NDArray[np.int64], Floats]:
-            # Room for staleness and log is guessed; a block that needs more is run again, the same.
-            part = int(edges[block]), int(edges[block + 1]), block
-            staleness, rows = _STALENESS_ROOM, _LOG_ROOM if self.trace else 0
-            memory = empty_workspace(self.machines, self.rules, len(target.start))
-            while True:
-                histogram = np.zeros(staleness, np.int64)
-                log = np.empty((rows, 7))
-                logged = loop(
-                    target.gradient, target.loss, target.numbers, np.empty(target.scratch),
-                    target.start, self.machines, self.rules, plan, records, memory, histogram, log,
-                    part,
-                )  # fmt: skip
-                if not histogram[-1] and logged <= rows:
-                    return np.trim_zeros(histogram, "b"), log[:logged]
-                staleness *= 16 if histogram[-1] else 1
-                rows = max(rows, logged)
-
+    def execute(self, work: RunWork) -> tuple[Records, Simulated]:
+        """Simulate all runs in blocks; return their records, staleness counts and the log."""
+        blocks = min(self.runs, 8 * self.threads if self.crew is None else 4 * self.crew.size)
+        edges = np.linspace(0, self.runs, blocks + 1).astype(int).tolist()
+        tasks = list(itertools.pairwise(edges))
+        records = work.room(self.runs, blocks)
+        if self.crew is not None:
+            return records, self._elsewhere(self.crew, work, tasks, records)
+        parts = [part_of(records, *task, block) for block, task in enumerate(tasks)]
         with ThreadPoolExecutor(min(self.threads, blocks)) as pool, _bar(self) as bar:
-            futures = [pool.submit(work, block) for block in range(blocks)]
+            futures = [
+                pool.submit(work.fill, part, *task) for part, task in zip(parts, tasks, strict=True)
+            ]
             try:
                 pending = set(futures)
                 while pending:
@@ -273,13 +234,27 @@ class _Job:
             except BaseException:
                 records.stop[0] = True
                 raise
-            parts = [future.result() for future in futures]
-        if target.callbacks is not None:
-            target.callbacks.raise_failure()
-        total = np.zeros(max(len(part) for part, _ in parts), np.int64)
-        for part, _ in parts:
-            total[: len(part)] += part
-        return records, total, np.concatenate([log for _, log in parts])
+            found = [future.result() for future in futures]
+        work.raise_failure()
+        return records, joined(found)
+
+    def _elsewhere(
+        self, crew: Crew, work: RunWork, tasks: list[tuple[int, int]], records: Records
+    ) -> Simulated:
+        """Simulate all runs on an executor, into `records`."""
+        found: dict[tuple[Any, ...], Simulated] = {}
+
+        def take(task: tuple[Any, ...], result: Any) -> None:
+            named, found[task] = result
+            for name, rows in named.items():
+                getattr(records, name)[task[0] : task[1]] = rows
+            if bar is not None:
+                bar.update(task[1] - task[0])
+
+        with _bar(self) as bar:
+            if not run_tasks(crew, work, tasks, take):
+                raise KeyboardInterrupt
+        return joined([found[task] for task in tasks])
 
 
 def _bar(job: _Job) -> Any:

@@ -28,6 +28,7 @@ _BROKEN = (
     concurrent.futures.CancelledError,
     asyncio.CancelledError,
 )
+_LARGE = 1_000_000  # bytes of work that a dask cluster is given once, not with each task
 _LOOK = 0.5  # seconds between two looks at Ctrl-C where waiting cannot be interrupted
 _COUNT_AGAIN = 2.0  # seconds after which a cluster's workers are counted again
 
@@ -175,10 +176,7 @@ def run_tasks(
     sdde.SolutionWarning
         If the executor broke, and the rest was done in this process.
     """
-    send = functools.partial(crew.submit, work)
-    if not crew.is_here:
-        blob = packed(work)
-        send = functools.partial(_send, crew, engine_stamp(), blob)
+    send = functools.partial(crew.submit, work) if crew.is_here else _sender(crew, packed(work))
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
     waiting: dict[Any, tuple[Any, ...]] = {}
     rest, lost = iter(tasks), list[tuple[Any, ...]]()
@@ -193,7 +191,7 @@ def run_tasks(
                 if task is None:
                     break
                 try:
-                    future = send(task) if not crew.is_here else send(*task)
+                    future = send(*task)
                 except concurrent.futures.BrokenExecutor as error:
                     broken = error
                     lost.append(task)
@@ -236,10 +234,13 @@ def run_tasks(
     return True
 
 
-def _send(crew: Crew, stamp: bytes, work: bytes, task: tuple[Any, ...]) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sending large graph")
-        return crew.submit(perform, stamp, work, task)
+def _sender(crew: Crew, work: bytes) -> Callable[..., Any]:
+    """Return what sends a task of `work` away."""
+    given: Any = work
+    if len(work) > _LARGE and hasattr(crew.executor, "scatter"):
+        given = crew.executor.scatter(work, broadcast=True, hash=False)
+    stamp = engine_stamp()
+    return lambda *task: crew.submit(perform, stamp, given, task)
 
 
 def _next(ended: "queue.SimpleQueue[Any]") -> Any:

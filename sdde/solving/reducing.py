@@ -34,7 +34,7 @@ class Node(NamedTuple):
 
     level: int
     place: int
-    count: int  # paths
+    paths: int
     mean: Floats
     products: list[Floats]  # sums of products of deviations
 
@@ -129,12 +129,12 @@ class Accumulator:
 
     def _merge(self, left: Node, right: Node) -> Node:
         """Merge two samples (Chan, Golub and LeVeque's update, also for products)."""
-        total = left.count + right.count
+        total = left.paths + right.paths
         shift = right.mean - left.mean
-        share = left.count * right.count / total
+        share = left.paths * right.paths / total
         pairs = zip(left.products, right.products, self._products(shift[None]), strict=True)
         return left._replace(
-            count=total, mean=left.mean + shift * (right.count / total),
+            paths=total, mean=left.mean + shift * (right.paths / total),
             products=[a + b + product[0] * share for a, b, product in pairs],
         )  # fmt: skip
 
@@ -179,7 +179,7 @@ class Accumulator:
             whole = self.nodes[-1]
             for node in reversed(self.nodes[:-1]):
                 whole = self._merge(node, whole)
-            count, mean, products = whole.count, whole.mean, whole.products
+            count, mean, products = whole.paths, whole.mean, whole.products
         else:
             none = np.full((1, len(self.columns.all), dim), np.nan)
             count, mean, products = 1, none[0], [p[0] for p in self._products(none)]

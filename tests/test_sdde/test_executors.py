@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import sdde
+from sdde import cluster
 from sdde.solving import executors, spreading
 from sdde.solving.moments import plan_columns
 from sdde.solving.reducing import GROUP, Accumulator
@@ -343,3 +345,61 @@ def test_quantiles_do_not_depend_on_where_parts_were_sketched(edges):
     shares = np.linspace(0.0, 1.0, 11)
     np.testing.assert_array_equal(joined.quantile(shares), whole.quantile(shares))
     assert joined.rank_error == whole.rank_error > 0.0
+
+
+# ---- clusters
+
+
+def training(**changes):
+    system = cluster.System(scipy.stats.expon(), communication=0.1, workers=4)
+    settings = {"learning_rate": 0.05, "updates": 300, "runs": 23, "rng": 3, "records": 20}
+    return {"system": system, **settings, **changes}
+
+
+def assert_same_runs(found, expected):
+    for name in (
+        "t", "updates_at", "loss", "status", "end_time", "updates", "worker_counts", "discarded",
+        "cancelled", "idle_time", "log", "down_time", "gradients_at",
+    ):  # fmt: skip
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+    np.testing.assert_array_equal(found.staleness.counts, expected.staleness.counts)
+    assert found.measures.keys() == expected.measures.keys()
+    for name, values in expected.measures.items():
+        np.testing.assert_array_equal(found.measures[name], values)
+
+
+CLUSTERS = {
+    "plain": (cluster.Quadratic([1.0, 0.5], noise=0.2), cluster.AsyncSGD(), {}),
+    "general": (cluster.Quadratic(1.0, noise=0.2), cluster.KSync(3), {"trace": True}),
+    "by loss": (
+        cluster.Quadratic(1.0), cluster.AsyncSGD(), {"until_loss": 0.01, "updates": None},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_clusters_are_simulated_elsewhere_with_the_same_numbers(name, processes):
+    """Records, endings, staleness and the log of every run."""
+    objective, method, changes = CLUSTERS[name]
+    run = training(**changes)
+    expected = cluster.simulate(objective, method, **run)
+    assert_same_runs(cluster.simulate(objective, method, executor=processes, **run), expected)
+    with ThreadPoolExecutor(3) as pool:
+        assert_same_runs(cluster.simulate(objective, method, executor=pool, **run), expected)
+
+
+def test_an_objective_of_plain_functions_travels(processes):
+    """Closures that the simulator compiles, in processes of their own."""
+    curvature = 0.7
+
+    def gradient(x):
+        return curvature * x
+
+    def loss(x):
+        return 0.5 * curvature * float((x * x).sum())
+
+    objective = cluster.Objective.from_callables(gradient, loss, 2, start=[1.0, -1.0], noise=0.1)
+    run = training(runs=5, updates=50)
+    expected = cluster.simulate(objective, cluster.AsyncSGD(), **run)
+    found = cluster.simulate(objective, cluster.AsyncSGD(), executor=processes, **run)
+    assert_same_runs(found, expected)
