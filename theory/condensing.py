@@ -6,13 +6,9 @@ neighbouring ones nearly so. SDDE paths of a network with many parameters need n
 nothing of workers.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sdde import checks
 from sdde.cluster.quadratic import Quadratic
-
-Floats = NDArray[np.float64]
+from sdde.cluster.quadratic_modes import condensed
 
 
 def condense(objective: Quadratic, modes: int = 12) -> Quadratic:
@@ -57,36 +53,4 @@ def condense(objective: Quadratic, modes: int = 12) -> Quadratic:
         "objective", objective, Quadratic, "a quadratic",
         remedy="For example objective = sdde.cluster.Quadratic([1.0, 0.5, 0.1]).",
     )  # fmt: skip
-    if objective.dim <= modes:
-        return objective
-    order = np.argsort(objective.eigenvalues)
-    size = objective.eigenvalues[order]
-    start, noise = objective.start[order] ** 2, objective.noise[order] ** 2
-    weight = _shares(size * start) + _shares(noise)
-    groups = _cut(weight[:-1], modes - 1)
-    bounds = [*groups, len(size) - 1]  # the last group is the largest eigenvalue alone
-    eigenvalues, starts, noises = [], [], []
-    for first, last in zip(bounds, [*bounds[1:], len(size)], strict=True):
-        part = slice(first, last)
-        mean = float(np.average(size[part], weights=weight[part] + 1e-12))
-        eigenvalues.append(mean)
-        starts.append(np.sqrt((size[part] * start[part]).sum() / mean))
-        noises.append(np.sqrt(noise[part].sum()))
-    return Quadratic(np.array(eigenvalues), noise=np.array(noises), start=np.array(starts))
-
-
-def _shares(values: Floats) -> Floats:
-    total = values.sum()
-    return values / total if total > 0 else np.full(values.shape, 1.0 / values.size)
-
-
-def _cut(weight: Floats, groups: int) -> list[int]:
-    """Return where `groups` runs of about equal weight begin, each with at least one member."""
-    done = np.cumsum(weight) / weight.sum()
-    begins = [0]
-    for share in np.arange(1, groups) / groups:
-        place = int(np.searchsorted(done, share)) + 1
-        place = max(place, begins[-1] + 1)
-        if place < len(weight):
-            begins.append(place)
-    return begins
+    return condensed(objective, modes)

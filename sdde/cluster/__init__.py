@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sdde.cluster.factorisation import MatrixFactorisation
     from sdde.cluster.live_run import LiveRun, live
     from sdde.cluster.logistic import Logistic
+    from sdde.cluster.measurement import Measurement
+    from sdde.cluster.measuring import measure
     from sdde.cluster.methods import (
         APSGD,
         AsyncSGD,
@@ -99,6 +101,8 @@ _HOMES = {
     "DenseQuadratic": "dense_quadratic",
     "Logistic": "logistic",
     "MatrixFactorisation": "factorisation",
+    "measure": "measuring",
+    "Measurement": "measurement",
     "rosenbrock": "ready_objectives",
     "strict_saddle": "ready_objectives",
     "log_well": "ready_objectives",
@@ -180,6 +184,7 @@ __all__ = [
     "System", "SharedLink", "Drifting", "Replay", "Outages", "PlannedOutages",
     "Quadratic", "DenseQuadratic", "Logistic", "Softmax", "Network",
     "MatrixFactorisation", "Objective", "rosenbrock", "strict_saddle", "log_well", "star_well",
+    "measure", "Measurement",
     "simulate", "simulate_staleness", "PrescribedStaleness", "Runs",
     "Trace", "TraceWriter", "packaged_trace", "live", "LiveRun",
     "AsyncSGD", "SequentialSGD", "Hogwild", "Ringleader", "ActorLearner", "StalenessBudget",

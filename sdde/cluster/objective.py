@@ -46,6 +46,8 @@ class Objective:
         Whether numba compiles the functions.
     measures : dict of str to callable
         What is recorded beside the loss, each a function of the parameters.
+    hessian_product : callable or None
+        The second derivatives over all data times a vector, if they are known.
 
     Examples
     --------
@@ -65,6 +67,7 @@ class Objective:
     whole_batches: bool = False
     compiled: bool = True
     measures: dict[str, Callable[[Floats], Any]] = field(default_factory=dict)
+    hessian_product: Callable[[Floats, Floats], Any] | None = None
 
     def __repr__(self) -> str:
         drawn = f", batches of {self.batch} from {self.samples} samples" if self.samples else ""
@@ -84,6 +87,7 @@ class Objective:
         whole_batches: bool = False,
         compile: bool = True,
         measures: dict[str, Callable[[Floats], Any]] | None = None,
+        hessian_product: Callable[[Floats, Floats], Any] | None = None,
     ) -> "Objective":
         """Return an objective from Python functions.
 
@@ -117,6 +121,10 @@ class Objective:
         measures : dict of str to callable, optional
             Functions of the parameters that are recorded beside the loss, as ``{"accuracy": f}``;
             only with ``compile=False``.
+        hessian_product : callable, optional
+            ``hessian_product(x, v)`` returns the matrix of second derivatives of the loss at `x`,
+            over all data, times a vector; `sdde.cluster.measure` uses it. It takes differences of
+            the gradient if not given.
 
         Returns
         -------
@@ -182,11 +190,13 @@ class Objective:
             )
         if np.ndim(loss(first.copy())) != 0:
             raise checks.fail("loss", loss, "did not return a number")
+        if hessian_product is not None:
+            checks.function("hessian_product", hessian_product, signature="(x, v)")
         for array in (first, spread):
             array.setflags(write=False)
         return Objective(
             gradient, loss, count, first, spread, number, size, checks.number("lowest", lowest),
-            whole, native, beside,
+            whole, native, beside, hessian_product,
         )  # fmt: skip
 
     @staticmethod
@@ -253,6 +263,7 @@ class Objective:
             functions.gradient, functions.loss, functions.dim, start=functions.start,
             samples=functions.samples, batch=size, lowest=lowest, whole_batches=True,
             compile=False, measures=functions.measures(),
+            hessian_product=functions.hessian_product,
         )  # fmt: skip
 
     def loss(self, x: ArrayLike) -> float:

@@ -95,6 +95,24 @@ class TorchFunctions:
         value = self._value(flat, (self._train[0][chosen], self._train[1][chosen]))
         return torch.autograd.grad(value, flat)[0].double().numpy()
 
+    def hessian_product(self, x: Floats, v: Floats) -> Floats:
+        """Return the second derivatives of the loss over all samples times a vector.
+
+        The gradient is differentiated once more; a module whose operations torch cannot
+        differentiate twice raises its error.
+        """
+        torch = _torch()
+        flat = torch.from_numpy(np.array(x)).to(self._kind).requires_grad_()
+        way = torch.from_numpy(np.array(v)).to(self._kind)
+        total = np.zeros(self.dim)
+        for first in range(0, self.samples, _ROWS_AT_ONCE):
+            part = tuple(tensor[first : first + _ROWS_AT_ONCE] for tensor in self._train)
+            slope = torch.autograd.grad(self._value(flat, part), flat, create_graph=True)[0]
+            if slope.requires_grad:  # otherwise the loss is linear here
+                change = torch.autograd.grad(slope @ way, flat)[0]
+                total += len(part[0]) * change.double().numpy()
+        return total / self.samples
+
     def loss(self, x: Floats) -> float:
         """Return the mean loss of all samples."""
         return self._mean(x, self._train)

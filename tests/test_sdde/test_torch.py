@@ -112,3 +112,32 @@ def test_an_objective_travels_to_other_processes(pair):
     x = own.start + 0.1
     np.testing.assert_array_equal(copied.gradient_function(x, rows), own.gradient_function(x, rows))
     assert copied.measures["test_accuracy"](x) == own.measures["test_accuracy"](x)
+
+
+def test_a_module_measures_like_the_network_that_it_is(pair):
+    """Differentiating twice and the formula give one spectrum, one noise, one start."""
+    net, own = pair
+    theirs, ours = (cluster.measure(o, o.start, start=0.9 * o.start, leading=4) for o in (net, own))
+    np.testing.assert_allclose(ours.leading, theirs.leading, rtol=1e-9)
+    np.testing.assert_allclose(ours.trailing, theirs.trailing, rtol=1e-9)
+    np.testing.assert_allclose(ours.leading_noise, theirs.leading_noise, rtol=1e-6)
+    assert ours.noise_trace == pytest.approx(theirs.noise_trace, rel=1e-9)
+    assert ours.gradient_norm == pytest.approx(theirs.gradient_norm, rel=1e-9)
+    assert ours.product_error < 1e-12
+
+
+def test_single_precision_and_losses_without_curvature_are_measured_too():
+    """The products of a float32 module are float32, which the measurement says; a linear loss has
+    a Hessian of zeros.
+    """
+    inputs, labels = data()
+    model = torch.nn.Linear(5, 3)
+    objective = cluster.Objective.from_torch(
+        model, torch.nn.functional.cross_entropy, inputs, labels, batch=4
+    )
+    found = cluster.measure(objective, objective.start)
+    assert 1e-9 < found.product_error < 1e-4
+    linear = cluster.Objective.from_torch(
+        torch.nn.Linear(5, 1), lambda out, _: out.mean(), inputs, labels
+    )
+    assert cluster.measure(linear, linear.start).hessian_trace == 0.0
