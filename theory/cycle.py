@@ -10,6 +10,7 @@ tails. Nothing here knows what the laws are used for.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ Floats = NDArray[np.float64]
 Transform = Callable[[NDArray[Any], int], Any]
 
 _TAIL_LEVELS = 40  # halvings of the probability towards each end: 2**-48 is left as one group
+_PARTS = 8  # of an octave of probability, for the wider of two laws that are added
 _CENTRE = 240  # groups of equal probability in the middle; two values stand for each group
 
 
@@ -98,27 +100,46 @@ def is_composed(law: Law) -> bool:
     return law.kind == "discrete" and law.frozen is None
 
 
-def compress(points: Floats, weights: Floats, *, coarse: bool = False) -> tuple[Floats, Floats]:
+def compress(points: Floats, weights: Floats, *, parts: int = 0) -> tuple[Floats, Floats]:
     """Return fewer values with the same mass and first three moments in every group of neighbours.
 
     Groups hold equal probability in the middle and ever less towards the tails; each is replaced by
     its two-point Gauss rule, so a smooth expectation changes by the fourth power of a group's
-    width.
+    width. With `parts` there are fewer groups: that many in each of the first octaves of probability.
     """
     order = np.argsort(points, kind="stable")
     points, weights = points[order], weights[order] / weights.sum()
-    near, far, centre = (4, 1, _CENTRE // 5) if coarse else (16, 4, _CENTRE)
-    octaves = np.concatenate(
-        [np.arange(6 * near) / near, np.arange(6 * far, _TAIL_LEVELS * far) / far]
-    )
-    tail = 0.5**octaves / 16.0
-    edges = np.concatenate([tail[::-1], np.linspace(1 / 16, 15 / 16, centre)[1:-1], 1.0 - tail])
     cumulative = np.cumsum(weights) - 0.5 * weights
-    group = np.searchsorted(edges, cumulative)
+    edges = np.searchsorted(cumulative, _edges(parts))
+    group = np.zeros(points.size, dtype=int)
+    np.add.at(group, edges[edges < points.size], 1)
+    group = np.cumsum(group)
     values, shares = paired_nodes(points, weights, group)
     keep = shares > 0
     # Rounding may push a value of a narrow group just past the ends of the support.
     return np.clip(values[keep], points[0], points[-1]), shares[keep]
+
+
+@lru_cache(maxsize=16)
+def _edges(parts: int) -> Floats:
+    """Return probabilities between groups: octaves of both tails, cut into ever fewer parts.
+
+    Zero parts stand for the finest cut, with groups of equal probability in the middle.
+    """
+    if parts:
+        steps = [(1, 5, parts), (5, 9, max(1, parts // 2)), (9, 15, 1), (15, 35, 0.5)]
+        octaves = np.concatenate([np.arange(low, high, 1.0 / cut) for low, high, cut in steps])
+        tail = 0.5**octaves
+        return np.concatenate([tail[::-1], 1.0 - tail[1:]])
+    octaves = np.concatenate([np.arange(96) / 16, np.arange(24, 4 * _TAIL_LEVELS) / 4])
+    tail = 0.5**octaves / 16.0
+    return np.concatenate([tail[::-1], np.linspace(1 / 16, 15 / 16, _CENTRE)[1:-1], 1.0 - tail])
+
+
+@lru_cache(maxsize=64)
+def _few(law: Law, parts: int) -> tuple[Floats, Floats]:
+    """Return a law as few values."""
+    return compress(*law.nodes(), parts=parts)
 
 
 def shifted(law: Law, by: float) -> Law:
@@ -201,7 +222,13 @@ def total(first: Law, second: Law) -> Law:
         ]
         return np.asarray(sum(terms))
 
-    a, b = (compress(*law.nodes(), coarse=True) for law in (first, second))
+    widest = max(first.variance, second.variance)  # the narrower of the two needs fewer values
+    shares = [math.sqrt(law.variance / widest) if widest < math.inf else 1.0
+              for law in (first, second)]  # fmt: skip
+    a, b = (
+        _few(law, max(1, math.ceil(_PARTS * share)))
+        for law, share in zip((first, second), shares, strict=True)
+    )
     points = np.add.outer(a[0], b[0]).ravel()
     values, weights = compress(points, np.multiply.outer(a[1], b[1]).ravel())
     return weighted(values, weights, Sum(first, second), transform)

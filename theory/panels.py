@@ -157,23 +157,50 @@ def _projected(delays: Floats, mass: Floats, panels: int) -> Floats:
     """Return the operator of finitely many delays, in panel widths.
 
     A shifted polynomial has a break inside a panel; it is replaced by the polynomial with the same
-    first moments, so integrals over panels stay exact wherever the breaks lie.
+    first moments, so integrals over panels stay exact wherever the breaks lie. The matrix is a
+    polynomial of the delay's place in its panel: of many delays only the Legendre moments in each
+    panel count.
     """
     near = delays < panels
     delays, mass = delays[near], mass[near]
     whole = np.floor(delays).astype(int)
-    # Nodes sit at the same places of every panel: few different fractions, to rounding.
-    part, which = np.unique(np.round(delays - whole, 13), return_inverse=True)
-    rule = rules()
-    operator = np.zeros((panels + 1, ORDER * ORDER))
-    for first, last, shift, apart in (
-        (part, np.ones_like(part), -part, whole),
-        (np.zeros_like(part), part, 1.0 - part, whole + 1),
+    part = delays - whole
+    if part.size <= 2 * ORDER:
+        here, there = _shifts(part)
+        basis = np.eye(part.size)
+    else:
+        here, there = _shift_series()
+        basis = legendre.legvander(2.0 * part - 1.0, len(here) - 1)
+    moments = np.zeros((panels, len(here)))
+    np.add.at(moments, whole, basis * mass[:, None])
+    operator = moments @ here
+    operator[1:] += moments[:-1] @ there
+    return operator.reshape(panels, ORDER, ORDER)
+
+
+def _shifts(part: Floats) -> tuple[Floats, Floats]:
+    """Return the matrices of shifts by parts of a panel, shape (parts, order * order).
+
+    The first holds what comes from as many panels ago as the delay holds, the second what comes
+    from the panel before.
+    """
+    rule, found = rules(), []
+    for first, last, shift in (
+        (part, np.ones_like(part), -part),
+        (np.zeros_like(part), part, 1.0 - part),
     ):
         at = first[:, None] + (last - first)[:, None] * rule.nodes
         here = lagrange(at) * ((last - first)[:, None] * rule.weights)[..., None]
-        block = (here.transpose(0, 2, 1) @ lagrange(at + shift[:, None])).reshape(len(part), -1)
-        share = np.zeros((panels + 1, len(part)))
-        np.add.at(share, (apart, which), mass)
-        operator += share @ block
-    return operator[:panels].reshape(panels, ORDER, ORDER) / rule.weights[:, None]
+        block = here.transpose(0, 2, 1) @ lagrange(at + shift[:, None]) / rule.weights[:, None]
+        found.append(block.reshape(len(part), -1))
+    return found[0], found[1]
+
+
+@lru_cache(maxsize=1)
+def _shift_series() -> tuple[Floats, Floats]:
+    """Return the same as Legendre series; of degree below ``2 * ORDER``, so a Gauss rule is exact."""
+    count = 2 * ORDER
+    x, w = legendre.leggauss(count)
+    series = (legendre.legvander(x, count - 1) * w[:, None]).T * (np.arange(count) + 0.5)[:, None]
+    here, there = _shifts((x + 1.0) / 2.0)
+    return series @ here, series @ there

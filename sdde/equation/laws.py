@@ -195,15 +195,8 @@ class Law:
             return _condensed(self.points)
         if self.kind in ("measured", "discrete"):
             return self.points, self.weights / self.weights.sum()
-        values, weights = [], []
-        for level in range(1, LEVELS):
-            x, w = _gauss(32 if level < 8 else 12)
-            low, high = 0.5 ** (level + 1), 0.5**level
-            v = low + (high - low) * (x + 1.0) / 2.0
-            for tail in _tails(self.frozen, v):
-                values.append(tail)
-                weights.append(w * (high - low) / 2.0)
-        x, w = np.concatenate(values), np.concatenate(weights)
+        levels, weights = _octaves()
+        x, w = _tails(self.frozen, levels).ravel(), np.tile(weights, 2)
         keep = np.isfinite(x)
         order = np.argsort(x[keep], kind="stable")
         return x[keep][order], w[keep][order] / w[keep].sum()
@@ -237,6 +230,18 @@ class Law:
 def _gauss(count: int) -> tuple[Floats, Floats]:
     """Return Gauss-Legendre nodes and weights on [-1, 1]."""
     return np.polynomial.legendre.leggauss(count)
+
+
+@cache
+def _octaves() -> tuple[Floats, Floats]:
+    """Return probabilities in (0, 1/2) and weights: Gauss rules on intervals that halve."""
+    probabilities, weights = [], []
+    for level in range(1, LEVELS):
+        x, w = _gauss(32 if level < 8 else 12)
+        low, high = 0.5 ** (level + 1), 0.5**level
+        probabilities.append(low + (high - low) * (x + 1.0) / 2.0)
+        weights.append(w * (high - low) / 2.0)
+    return np.concatenate(probabilities), np.concatenate(weights)
 
 
 def _tails(frozen: Any, v: Floats) -> Floats:
@@ -279,18 +284,24 @@ def _condensed(points: Floats) -> tuple[Floats, Floats]:
 
 
 def paired_nodes(points: Floats, weights: Floats, group: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Replace each group of weighted values by two nodes with its mass and moments 1 to 3.
+    """Replace each run of values with one group by two nodes with its mass and moments 1 to 3.
 
     With mean m, deviation s and skewness g of a group, and r = sqrt(g^2 + 4), the nodes are
     m + s (g +- r) / 2, with shares (1 -+ g / r) / 2 of its mass: its two-point Gauss rule, so a
     smooth expectation changes by the fourth power of the width of a group.
     """
-    _, place = np.unique(group, return_inverse=True)
-    mass = np.bincount(place, weights)
-    mean = np.bincount(place, weights * points) / mass
-    away = points - mean[place]
-    deviation = np.sqrt(np.bincount(place, weights * away**2) / mass)
-    third = np.bincount(place, weights * away**3) / mass
+    starts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
+    sizes = np.diff(np.append(starts, group.size))
+
+    def summed(values: Floats) -> Floats:
+        return np.add.reduceat(values, starts)
+
+    mass = summed(weights)
+    mean = summed(weights * points) / mass
+    away = points - np.repeat(mean, sizes)
+    moment = weights * away**2
+    deviation = np.sqrt(summed(moment) / mass)
+    third = summed(moment * away) / mass
     skewness = np.divide(third, deviation**3, out=np.zeros_like(third), where=deviation > 0)
     root = np.sqrt(skewness**2 + 4.0)
     values = [mean + deviation * (skewness + sign * root) / 2.0 for sign in (-1.0, 1.0)]
