@@ -7,6 +7,7 @@ mass, mean, variance and third moment of every small group of outcomes, and halv
 tails. Nothing here knows what the laws are used for.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sdde.equation.laws import Law, as_law, paired_nodes
 
 Floats = NDArray[np.float64]
 Transform = Callable[[NDArray[Any], int], Any]
+_Parameters = tuple[tuple[float, ...], float, float]  # shapes, location, scale
 
 _TAIL_LEVELS = 40  # halvings of the probability towards each end: 2**-48 is left as one group
 _PARTS = 8  # of an octave of probability, for the wider of two laws that are added
@@ -105,7 +107,7 @@ def compress(points: Floats, weights: Floats, *, parts: int = 0) -> tuple[Floats
 
     Groups hold equal probability in the middle and ever less towards the tails; each is replaced by
     its two-point Gauss rule, so a smooth expectation changes by the fourth power of a group's
-    width. With `parts` there are fewer groups: that many in each of the first octaves of probability.
+    width. With `parts` there are fewer groups: that many in each of the first octaves.
     """
     order = np.argsort(points, kind="stable")
     points, weights = points[order], weights[order] / weights.sum()
@@ -149,8 +151,7 @@ def shifted(law: Law, by: float) -> Law:
     if law.kind == "constant":
         return as_law(max(law.mean + by, 0.0), "law")
     if law.lowest + by >= 0.0 and (parameters := _location_scale(law)) is not None:
-        dist, shapes, loc, scale = parameters
-        return _moved(law, as_law(dist(*shapes, loc=loc + by, scale=scale), "law"), 1.0, by)
+        return _moved(law, parameters, 1.0, by)
     points, weights = law.nodes()
     under = points + by < 0.0
     lost, mass = points[under] + by, weights[under] / weights.sum()
@@ -174,8 +175,7 @@ def scaled(law: Law, by: float) -> Law:
     if law.kind == "constant":
         return as_law(law.mean * by, "law")
     if (parameters := _location_scale(law)) is not None:
-        dist, shapes, loc, scale = parameters
-        return _moved(law, as_law(dist(*shapes, loc=loc * by, scale=scale * by), "law"), by, 0.0)
+        return _moved(law, parameters, by, 0.0)
     source = law.source
     if isinstance(source, Sum):
         source = Sum(scaled(source.first, by), scaled(source.second, by))
@@ -192,20 +192,24 @@ def scaled(law: Law, by: float) -> Law:
     )  # fmt: skip
 
 
-def _moved(law: Law, to: Law, factor: float, by: float) -> Law:
-    """Return the law `to` of ``factor * T + by`` with the nodes of T: quantiles are dear."""
+def _moved(law: Law, parameters: _Parameters, factor: float, by: float) -> Law:
+    """Return the law of ``factor * T + by``, with the nodes of T: quantiles are dear."""
+    shapes, loc, scale = parameters
+    frozen = copy.copy(law.frozen)  # freezing anew takes SciPy ten times as long as all else here
+    frozen.args, frozen.kwds = shapes, {"loc": loc * factor + by, "scale": scale * factor}
+    to = as_law(frozen, "law")
     points, weights = law.nodes()
     to.__dict__["_nodes"] = (points * factor + by, weights)
     return to
 
 
-def _location_scale(law: Law) -> tuple[Any, tuple[float, ...], float, float] | None:
-    """Return family, shapes, location and scale of a continuous SciPy law, or None."""
+def _location_scale(law: Law) -> _Parameters | None:
+    """Return shapes, location and scale of a continuous SciPy law, or None."""
     dist = getattr(law.frozen, "dist", None)
     if law.kind not in ("continuous", "exponential") or dist is None:
         return None
     shapes, loc, scale = dist._parse_args(*law.frozen.args, **law.frozen.kwds)
-    return dist, shapes, float(loc), float(scale)
+    return shapes, float(loc), float(scale)
 
 
 def total(first: Law, second: Law) -> Law:

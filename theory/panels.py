@@ -198,7 +198,7 @@ def _shifts(part: Floats) -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=1)
 def _shift_series() -> tuple[Floats, Floats]:
-    """Return the same as Legendre series; of degree below ``2 * ORDER``, so a Gauss rule is exact."""
+    """Return the same as Legendre series, found exactly: their degree is below ``2 * ORDER``."""
     count = 2 * ORDER
     x, w = legendre.leggauss(count)
     series = (legendre.legvander(x, count - 1) * w[:, None]).T * (np.arange(count) + 0.5)[:, None]

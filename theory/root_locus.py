@@ -31,6 +31,7 @@ def polish(law: Law, s: Complexes, damping: Floats, steps: int = 40) -> Complexe
     """Return `s` after Newton's iteration on s + a phi(s); ``nan`` where it does not settle."""
     s = np.array(s, dtype=complex)
     moving = np.ones(s.shape, dtype=bool)
+    last = np.full(s.shape, np.inf)
     with np.errstate(all="ignore"):
         for _ in range(steps):
             at, a = s[moving], damping[moving]
@@ -38,8 +39,10 @@ def polish(law: Law, s: Complexes, damping: Floats, steps: int = 40) -> Complexe
             move = value / (1.0 - a * law.laplace(at, power=1))
             move = np.where(value == 0.0, 0.0, move)
             s[moving] = at - move
-            still = np.abs(move) > 1e-15 * np.abs(at)
-            still &= np.isfinite(move)
+            size, scale = np.abs(move), np.abs(at)
+            still = np.isfinite(move) & (size > 1e-15 * scale)
+            still &= (size > 1e-10 * scale) | (size < 0.5 * last[moving])  # else only rounding
+            last[moving] = size
             moving[moving] = still
             if not moving.any():
                 break

@@ -8,6 +8,7 @@ derived in this project; nothing here knows losses.
 """
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -253,29 +254,64 @@ def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
 def max_workers(model: "AsyncSGD") -> float:
     """Return the largest number of workers with bounded expected loss."""
     alpha = float(model.learning_rate * model.eigenvalues.max())
-
-    def bounded(workers: int) -> bool:
-        return mean_square_index(stream_with(model, workers), alpha) < 1.0
-
-    if not bounded(1):
-        return 0
-    low, high = 1, 2
-    if model.arrivals == "regular":  # half a worker more than with the whole delay
-        near = float(stability_limit(stream_with(model, 1).delay)) / alpha
-        if not isinstance(model.communication, SharedLink) and near < MOST_WORKERS:
-            low, high = max(1, int(near) - 1), int(near) + 2
-            low = low if bounded(low) else 1
     # A damping of one is stable under every law, so that is where the search begins.
-    guess = round(model.stream.group / alpha)
-    if high < guess < MOST_WORKERS and bounded(guess):
-        low, high = guess, 2 * guess
-    while bounded(high):
-        low, high = high, 2 * high
-        if high > MOST_WORKERS:
-            return math.inf
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if bounded(middle) else (low, middle)
+    start = max(1, min(round(model.stream.group / alpha), MOST_WORKERS))
+    return largest_count(lambda n: divergence_index(stream_with(model, n), alpha), start)
+
+
+def divergence_index(stream: Arrivals, alpha: float) -> float:
+    """Return a number that rises with `alpha` and the workers, below one iff losses are bounded."""
+    kind = exact_kind(stream) if stream.kind == "exact" else None
+    if kind == "memoryless" or stream.kind == "poisson":
+        return mean_square_index(stream, alpha)
+    if kind is None:
+        damping = float(scales(stream).damping(alpha))
+        if damping < 1.0 and alpha < stream.group:
+            return damping  # stable under every law
+    return alpha / largest_alpha(stream)
+
+
+def largest_count(
+    index: Callable[[int], float], start: int, *, least: int = 1, most: float = math.inf
+) -> float:
+    """Return the largest whole number with an index below one.
+
+    Parameters
+    ----------
+    index : callable
+        Rises with the number; smooth where it is positive and finite.
+    start : int
+        Where to begin.
+    least, most : int
+        Range of the search; up to a billion, beyond which the answer is ``inf``.
+
+    Returns
+    -------
+    float
+        A whole number; ``least - 1`` if there is none, `most` if all will do.
+    """
+    top = min(most, MOST_WORKERS)
+    low, at_low = least - 1, 0.0
+    high, at_high = math.inf, math.inf
+    number = int(min(max(start, least), top))
+    for step in range(200):
+        value = index(number)
+        if value < 1.0:
+            low, at_low = number, value
+        else:
+            high, at_high = number, value
+        if high - low <= 1.0:
+            return low
+        if low >= top:
+            return most
+        if not math.isfinite(high):
+            number = int(min(4 * low, top))
+            continue
+        number = (low + int(high)) // 2
+        if 0.0 < at_low < 1.0 <= at_high < math.inf and step % 4 != 3:  # a power law in between
+            share = -math.log(at_low) / math.log(at_high / at_low)
+            number = math.floor(low * (high / low) ** share)
+            number = min(max(number, low + 1), int(high) - 1)
     return low
 
 

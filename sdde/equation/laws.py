@@ -260,13 +260,14 @@ def gamma_moments(z: NDArray[Any], shape: float, power: int) -> list[NDArray[Any
 def uniform_moments(z: NDArray[Any], _: float, power: int) -> list[NDArray[Any]]:
     """Return E Z^i exp(-z Z) for i = 0..power, Z uniform on [0, 1]."""
     small = np.abs(z) < 1.0
+    some = bool(small.any())
     safe, near = np.where(small, 1.0, z), np.where(small, z, 0.0)
     known, large = [], -np.expm1(-safe) / safe
     for i in range(power + 1):
         if i:
             large = (i * large - np.exp(-safe)) / safe
         series, term = np.zeros_like(near), np.ones_like(near)
-        for n in range(20):  # 1/20! is below rounding
+        for n in range(20 if some else 0):  # 1/20! is below rounding
             series = series + term / (n + i + 1)
             term = term * (-near) / (n + 1)
         known.append(np.where(small, series, large))
