@@ -26,6 +26,7 @@ from . import first_hitting, worker_limits
 from .arrivals import ArrivalKind, Arrivals
 from .exact import SquareCurves
 from .loss_curve import LossCurve
+from .loss_mixing import mixed
 from .reductions import stream_of
 from .squares import gather, square_curves
 from .staleness import Staleness
@@ -226,22 +227,9 @@ class AsyncSGD:
     def loss_curve(self, start: ArrayLike = 1.0) -> LossCurve:
         """Return the expected excess loss as a curve that can be evaluated and searched."""
         point = per_axis("start", start, self.eigenvalues.size)
-        from_start = 0.5 * self.eigenvalues * point**2
-        from_noise = 0.5 * self.eigenvalues * (self.learning_rate * self.gradient_noise) ** 2
-        alpha, shares = self._nodes
-        weights = np.stack([from_start @ shares, from_noise / self.eigenvalues @ shares])
-        weights[1] *= alpha / self.learning_rate
-        curves = self._squares
-        used = weights != 0.0
-        early = np.einsum("im,imkn->kn", weights, curves.square, optimize=True)
-        live = (curves.amplitudes != 0.0).any(axis=(0, 2))
-        amplitudes = np.einsum("im,ime->me", weights[:, live], curves.amplitudes[:, live])
-        exponents = curves.exponents[live].ravel()
-        amplitudes = amplitudes.ravel()
-        heard = np.abs(amplitudes) > 1e-20 * float(np.abs(amplitudes).max(initial=0.0))
-        return LossCurve(
-            curves.width, early, float(np.sum(weights[used] * curves.level[used])),
-            exponents[heard], amplitudes[heard], curves.beats,
+        return mixed(
+            self._squares, *self._nodes, eigenvalues=self.eigenvalues, noise=self.gradient_noise,
+            learning_rate=self.learning_rate, start=point,
         )  # fmt: skip
 
     def loss_floor(self) -> float:

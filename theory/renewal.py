@@ -199,7 +199,7 @@ class Renewal:
             high = -np.real(pole)
             if column == 0:
                 past = np.where((past > low) & (past < high), past, 0.5 * (low + high))
-            left = np.arange(pole.size)
+            left, last = np.arange(pole.size), np.full(pole.size, np.inf)
             for _ in range(60):
                 at = past[left]
                 value, slope = transforms(left, at)
@@ -211,7 +211,12 @@ class Renewal:
                     inside = (after > low[left]) & (after < high[left])
                     after = np.where(inside, after, 0.5 * (low[left] + high[left]))
                 past[left] = after
-                left = left[~(np.abs(after - at) <= 1e-14 * np.abs(after))]
+                move, size = np.abs(after - at), np.abs(after)
+                done = (move <= 1e-14 * size) | (
+                    (move <= 1e-10 * size) & (move >= 0.5 * last[left])
+                )
+                last[left] = move
+                left = left[~done]
                 if not left.size:
                     break
             every = np.arange(pole.size)

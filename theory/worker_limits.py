@@ -228,14 +228,15 @@ def largest_alpha(stream: Arrivals) -> float:
     if stream.kind == "regular":  # one update at a time can at most double back
         return min(limit * per_damping, 2.0 / unit.gain)
 
-    def excess(damping: float) -> float:
+    def room(damping: float) -> float:
+        """Return what is left to the limit: nearly linear in the damping, unlike the index."""
         energy = float(kernel_energy(unit.law, np.array([damping]))[0])
-        return unit.strength(damping * per_damping) * energy - 1.0
+        return damping / (unit.strength(damping * per_damping) * energy) - damping
 
     high = min(limit * (1.0 - 1e-10), 2.0 * unit.flow + 1.0)  # the energy exceeds 1 / (2 u)
-    if excess(high) <= 0.0:
+    if room(high) >= 0.0:
         return high * per_damping
-    return root_between(excess, 1e-12, high) * per_damping
+    return root_between(room, 1e-6 * high, high) * per_damping
 
 
 def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
