@@ -20,6 +20,8 @@ from sdde.errors import ArgumentError
 from .async_sgd import AsyncSGD
 from .plan_methods import Family, is_synchronous, least_workers
 from .plan_search import PlanRow, model_of, rounds_of
+from .side_by_side import times_to
+from .worker_limits import divergence_index, largest_count
 
 NEAR = 1.05  # times the best time that still counts as good
 _WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the learning rate that should be best
@@ -101,17 +103,28 @@ class Question:
 
     def try_one(self, method: Any, workers: int, eta: float) -> Point:
         """Return the time of a choice; ``inf`` where it is not allowed or never gets there."""
-        key = (repr(method), workers, eta)
-        if key not in self.tried:
-            model = self.model(method, workers, eta)
-            time = math.inf
-            if not self.refusal(model, eta):
-                time = float(model.time_to(self.target, self.objective.start))
-            cost = self.limits.price * workers * time
-            if cost > self.limits.cost:
-                time = math.inf
-            self.tried[key] = Point(time, workers, eta, method, cost)
-        return self.tried[key]
+        return self.try_rates(method, workers, [eta])[eta]
+
+    def try_rates(self, method: Any, workers: int, rates: Any) -> dict[float, Point]:
+        """Return the same for several learning rates, which are solved side by side."""
+        name = repr(method)
+        allowed = []
+        for eta in sorted({float(eta) for eta in rates}, reverse=True):
+            if (name, workers, eta) in self.tried:
+                continue
+            if self.refusal(self.model(method, workers, eta), eta):
+                cost = self.limits.price * workers * math.inf
+                self.tried[name, workers, eta] = Point(math.inf, workers, eta, method, cost)
+            else:
+                allowed.append(eta)
+        if allowed:
+            model = self.model(method, workers, allowed[0])
+            times = times_to(model, np.array(allowed), self.target, self.objective.start)
+            for eta, time in zip(allowed, times.tolist(), strict=True):
+                cost = self.limits.price * workers * time
+                kept = time if cost <= self.limits.cost else math.inf
+                self.tried[name, workers, eta] = Point(kept, workers, eta, method, cost)
+        return {float(eta): self.tried[name, workers, float(eta)] for eta in rates}
 
     def refusal(self, model: Any, eta: float) -> str:
         """Return the limit that a choice breaks whatever its time, or an empty text."""
@@ -144,7 +157,7 @@ class Question:
             return self.try_one(method, workers, self.eta)
         middle = self.guess(method, workers) if near is None else near
         factors = np.geomspace(1e-3, 4.0, 14) if near is None else np.array(_WINDOW)
-        points = {eta: self.try_one(method, workers, eta) for eta in middle * factors[::-1]}
+        points = self.try_rates(method, workers, middle * factors[::-1])
         best = min(points.values(), key=lambda p: (p.time, -p.learning_rate))
         if not math.isfinite(best.time):
             return best if near is None else self.best_rate(method, workers)
@@ -160,9 +173,7 @@ class Question:
 
     def scan(self, method: Any, workers: int, near: float) -> Point:
         """Return the best of a fine grid of learning rates."""
-        points = {
-            eta: self.try_one(method, workers, eta) for eta in near * np.geomspace(2.0, 0.5, 17)
-        }
+        points = self.try_rates(method, workers, near * np.geomspace(2.0, 0.5, 17))
         return self._narrowed(points, min(points.values(), key=lambda p: p.time))
 
     def _narrowed(self, points: dict[float, Point], best: Point) -> Point:
@@ -175,8 +186,7 @@ class Question:
                 trials = [math.sqrt(side * best.learning_rate) for side in sides]
             else:
                 trials = _lowest(points, sides, best)
-            for eta in trials:
-                points[eta] = self.try_one(best.method, best.workers, eta)
+            points |= self.try_rates(best.method, best.workers, trials)
             best = min(points.values(), key=lambda p: p.time)
         return best
 
@@ -216,23 +226,20 @@ class MethodSearch:
         self.rows: dict[int, PlanRow] = {}
         self.safe = self._most_safe()
 
-    def _keeps_margin(self, workers: int) -> bool:
+    def _nearness(self, workers: int) -> float:
+        """Return a number below one iff the learning rate keeps its margin."""
         eta = self.question.eta
         assert eta is not None
         model = self.question.model(self.method, workers, eta)
-        return self.question.keeps_margin(model, eta)
+        beyond = eta / (1.0 - self.question.limits.margin) * float(model.eigenvalues.max())
+        return divergence_index(model.stream, beyond) if isinstance(model, AsyncSGD) else beyond / 2
 
     def _most_safe(self) -> int:
         """Return the most workers for which the learning rate keeps its margin; 0 if none."""
         if self.question.eta is None:
             return self.most
-        if self._keeps_margin(self.most):
-            return self.most
-        low, high = self.least - 1, self.most
-        while high - low > 1:  # the largest learning rate falls with the workers
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._keeps_margin(middle) else (low, middle)
-        return low if low >= self.least else 0
+        found = largest_count(self._nearness, self.most, least=self.least, most=self.most)
+        return int(found) if found >= self.least else 0
 
     def run(self, seeds: tuple[int, ...] = ()) -> None:
         """Try a coarse grid, then fill in around the best until its neighbours are known."""
