@@ -192,7 +192,7 @@ def _shifts(part: Floats) -> tuple[Floats, Floats]:
         at = first[:, None] + (last - first)[:, None] * rule.nodes
         here = lagrange(at) * ((last - first)[:, None] * rule.weights)[..., None]
         block = here.transpose(0, 2, 1) @ lagrange(at + shift[:, None]) / rule.weights[:, None]
-        found.append(block.reshape(len(part), -1))
+        found.append(block.reshape(len(part), ORDER * ORDER))
     return found[0], found[1]
 
 

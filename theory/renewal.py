@@ -212,9 +212,8 @@ class Renewal:
                     after = np.where(inside, after, 0.5 * (low[left] + high[left]))
                 past[left] = after
                 move, size = np.abs(after - at), np.abs(after)
-                done = (move <= 1e-14 * size) | (
-                    (move <= 1e-10 * size) & (move >= 0.5 * last[left])
-                )
+                stalled = (move <= 1e-12 * size) & (move >= 0.5 * last[left])  # by rounding
+                done = stalled | (move <= 1e-14 * size)
                 last[left] = move
                 left = left[~done]
                 if not left.size:

@@ -41,7 +41,7 @@ def polish(law: Law, s: Complexes, damping: Floats, steps: int = 40) -> Complexe
             s[moving] = at - move
             size, scale = np.abs(move), np.abs(at)
             still = np.isfinite(move) & (size > 1e-15 * scale)
-            still &= (size > 1e-10 * scale) | (size < 0.5 * last[moving])  # else only rounding
+            still &= (size > 1e-12 * scale) | (size < 0.5 * last[moving])  # else only rounding
             last[moving] = size
             moving[moving] = still
             if not moving.any():

@@ -1,0 +1,96 @@
+"""What makes plans fast changes no number: grids, searches, sums of laws and their operators."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from sdde import cluster, theory
+from sdde.equation.laws import as_law
+from sdde.theory import cycle, panels, side_by_side
+from sdde.theory import worker_limits as limits
+
+LINK = cluster.SharedLink(scipy.stats.expon(scale=0.05))
+
+
+@pytest.mark.parametrize("eigenvalues", [[1.0, 0.5, 0.1], np.geomspace(0.05, 1.0, 50)])
+@pytest.mark.parametrize(
+    ("law", "link", "arrivals"),
+    [
+        (1.0, None, "exact"),
+        (scipy.stats.expon(), None, "exact"),
+        (scipy.stats.expon(), LINK, "poisson"),
+        (scipy.stats.gamma(4, scale=0.25), None, "regular"),
+        (scipy.stats.uniform(0.5, 1.0), LINK, "regular"),
+    ],
+)
+def test_rates_solved_side_by_side_take_as_long_as_one_by_one(eigenvalues, law, link, arrivals):
+    """A grid shares panels and, for long spectra, nodes; each rate has its own elsewhere."""
+    model = theory.AsyncSGD(
+        eigenvalues, learning_rate=0.01, workers=12, compute_time=law, communication=link,
+        gradient_noise=0.02, arrivals=arrivals,
+    )  # fmt: skip
+    rates = model.max_learning_rate() * np.array([0.8, 0.5, 0.3, 0.1, 0.03, 0.01])
+    together = side_by_side.times_to(model, rates, 0.05, 1.0)
+    alone = [model.replace(learning_rate=eta).time_to(0.05) for eta in rates]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("start", [1, 7, 500, 10**6])
+def test_the_largest_count_is_the_last_below_one(power, start):
+    """Against the definition, for smooth indices, steps to infinity, and ends of the range."""
+    for limit in (0.5, 1.0, 2.5, 99.9, 1234.0):
+        whole = math.ceil(limit) - 1
+        found = limits.largest_count(lambda n, limit=limit: (n / limit) ** power, start)
+        assert found == whole
+        sudden = limits.largest_count(
+            lambda n, limit=limit: n / limit if n < limit else math.inf, start
+        )
+        assert sudden == whole
+        assert limits.largest_count(lambda n, limit=limit: float(n >= limit), start) == whole
+        capped = limits.largest_count(lambda n, limit=limit: n / limit, start, least=3, most=50)
+        assert capped == min(max(whole, 2), 50)
+    assert limits.largest_count(lambda n: 0.5, start) == math.inf
+
+
+def test_a_search_for_the_largest_count_asks_few_questions():
+    """A power law in between is guessed; halving a range of a thousand takes ten questions."""
+    asked = []
+
+    def index(n):
+        asked.append(n)
+        return (n / 787.3) ** 1.2
+
+    assert limits.largest_count(index, 1000, most=1000) == 787
+    assert len(asked) <= 5
+
+
+def test_an_operator_of_many_delays_is_the_sum_of_those_of_each():
+    """Legendre moments of a law against one matrix for every delay."""
+    rng = np.random.default_rng(3)
+    delays, mass = rng.gamma(2.0, 1.0, 400), rng.dirichlet(np.ones(400))
+    together = panels._projected(delays, mass, 6)
+    alone = sum(
+        panels._projected(delays[i : i + 1], mass[i : i + 1], 6) for i in range(len(delays))
+    )
+    np.testing.assert_allclose(together, alone, atol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize(
+    "law", [scipy.stats.gamma(4, scale=0.25), scipy.stats.uniform(0.5, 1.0), scipy.stats.expon()]
+)
+def test_values_of_a_sum_keep_its_transform(law, scale):
+    """The values that stand for a sum against the product of two closed transforms; most
+    is lost at the jump of an exponential law to which a narrow one is added.
+    """
+    first, second = as_law(law, "law"), as_law(scipy.stats.gamma(3.3, scale=scale), "law")
+    both = cycle.total(first, second)
+    points, weights = both.nodes()
+    s = np.array([0.3, 1.0, 3.0, 1j, 3j]) / both.mean
+    values = np.exp(-np.multiply.outer(s, points)) @ weights
+    np.testing.assert_allclose(values, first.laplace(s) * second.laplace(s), atol=1e-5)
+    assert both.mean == pytest.approx(first.mean + second.mean, rel=1e-12)
+    assert both.variance == pytest.approx(first.variance + second.variance, rel=1e-9)
