@@ -130,6 +130,7 @@ def multilevel(
     max_levels: int = 10,
     pilot: int = 1000,
     threads: int | None = None,
+    executor: Any = None,
 ) -> Multilevel:
     r"""Estimate the mean of a functional of paths to a given tolerance.
 
@@ -175,6 +176,8 @@ def multilevel(
         Paths of each level before its variance is known, at least 64.
     threads : int, optional
         How many threads to use; all processors by default.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where paths are computed instead, as in `sdde.solve`; functionals are called here.
 
     Raises
     ------
@@ -223,7 +226,7 @@ def multilevel(
         def run(step: float) -> Floats:
             solution = solve(
                 problem, span, dt=step, paths=paths, rng=noise.seed, method=scheme.name, save=save,
-                noise=noise, threads=threads,
+                noise=noise, threads=threads, executor=executor,
             )  # fmt: skip
             return measured(functional, solution.x[:, -1] if _is_final(save) else solution.x)
 

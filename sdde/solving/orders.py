@@ -161,6 +161,7 @@ def convergence(
     exact: Callable[[Brownian, int], Any] | None = None,
     level: float = 0.95,
     threads: int | None = None,
+    executor: Any = None,
 ) -> Convergence:
     r"""Measure with which order methods converge on a problem.
 
@@ -207,6 +208,8 @@ def convergence(
         Probability of the intervals.
     threads : int, optional
         How many threads to use; all processors by default.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where paths are computed instead, as in `sdde.solve`; functionals are called here.
 
     Raises
     ------
@@ -256,7 +259,7 @@ def convergence(
     def run(method: str, dt: float) -> tuple[Floats, Floats]:
         ends = solve(
             problem, span, dt=dt, paths=count, rng=noise.seed, method=method, save="final",
-            noise=noise, threads=threads,
+            noise=noise, threads=threads, executor=executor,
         ).x[:, -1]  # fmt: skip
         return ends.reshape(count, -1), measured(functional, ends)
 
