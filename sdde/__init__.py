@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sdde.solving.orders import Convergence, MeasuredOrder, convergence
     from sdde.solving.solution import Solution
     from sdde.solving.solve import solve
+    from sdde.solving.sweeping import sweep
     from sdde.solving.watching import Functional, Hit
     from sdde.symbolic.to_expressions import Equations
     from sdde.theory import compare
@@ -48,6 +49,7 @@ _HOMES = {
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
     "solve": "sdde.solving.solve",
+    "sweep": "sdde.solving.sweeping",
     "solve_adaptively": "sdde.solving.adaptive",
     "Equations": "sdde.symbolic.to_expressions",
     "compare": "sdde.theory",
@@ -56,7 +58,7 @@ _PACKAGES = ("cluster", "models", "theory")
 
 __all__ = [
     "Problem", "Equations", "TimeDelay", "StateDelay", "RandomDelay", "DistributedDelay", "Jump",
-    "solve", "solve_adaptively", "Solution", "Moments", "Functional", "Hit", "Brownian",
+    "solve", "solve_adaptively", "sweep", "Solution", "Moments", "Functional", "Hit", "Brownian",
     "convergence", "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "StoreError", "SolutionWarning",

@@ -6,8 +6,9 @@ chunk. Results do not depend on how the work is cut.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,28 @@ from sdde.errors import ArgumentError
 
 Progress = bool | Callable[[int, int], Any]
 _JOB = 20_000_000  # path-steps: about 50 ms, so that Ctrl-C and progress are prompt
+
+
+class Stops:
+    """Flags that compiled code watches, one for each piece of work that is under way."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, NDArray[np.int64]] = {}
+
+    @contextmanager
+    def flag(self) -> Iterator[NDArray[np.int64]]:
+        """Give the flag of a new piece of work: an array of one int, 1 to make it return soon."""
+        own = np.zeros(1, dtype=np.int64)
+        self._open[id(own)] = own
+        try:
+            yield own
+        finally:
+            del self._open[id(own)]
+
+    def stop(self) -> None:
+        """Make all work that is under way in this process return soon."""
+        for own in list(self._open.values()):
+            own[0] = 1
 
 
 def available_threads() -> int:

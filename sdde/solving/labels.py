@@ -47,6 +47,18 @@ def labelled(solution: "Solution") -> Labelled:
     return arrays
 
 
+def coordinates(solution: "Solution") -> dict[str, NDArray[Any]]:
+    """Return the values along the axes of a solution's arrays."""
+    coords = {"path": np.arange(solution.paths), "time": solution.t}
+    if solution.state_shape:
+        coords["component"] = np.arange(solution.state_shape[0])
+    if solution.moments is not None:
+        request = solution.moments.request
+        coords |= {"probability": request.quantiles} if len(request.quantiles) else {}
+        coords |= {"lag": request.lags} if len(request.lags) else {}
+    return coords
+
+
 def to_xarray(solution: "Solution") -> "xarray.Dataset":
     """Return a solution as a labelled dataset."""
     try:
@@ -56,15 +68,8 @@ def to_xarray(solution: "Solution") -> "xarray.Dataset":
             "solution.to_xarray() needs the package xarray, which is not installed.\n"
             "  Run: python -m pip install xarray."
         ) from None
-    coords = {"path": np.arange(solution.paths), "time": solution.t}
-    if solution.state_shape:
-        coords["component"] = np.arange(solution.state_shape[0])
-    if solution.moments is not None:
-        request = solution.moments.request
-        coords |= {"probability": request.quantiles} if len(request.quantiles) else {}
-        coords |= {"lag": request.lags} if len(request.lags) else {}
     return xarray.Dataset(
-        labelled(solution), coords=coords,
+        labelled(solution), coords=coordinates(solution),
         attrs={
             "t0": solution.t_span[0], "t1": solution.t_span[1], "dt": solution.dt,
             "method": solution.method, "seed": str(solution.seed),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sdde.engine import seeds
 from sdde.engine.compile import compile_model, compiled_driver, compiled_noise
-from sdde.engine.kernels.signatures import AHEAD, INTERRUPTED
+from sdde.engine.kernels.signatures import AHEAD, DONE, HIT, INTERRUPTED
 from sdde.engine.methods import Method, series_terms
 from sdde.equation.problem import Problem
 from sdde.solving.bounds import Fault, fault_error
@@ -110,7 +110,12 @@ class Block:
     @property
     def is_whole(self) -> bool:
         """Whether no path was interrupted."""
-        return not np.any(np.isin(self.codes, (_NOT_BEGUN, INTERRUPTED)))
+        return not np.any((self.codes == _NOT_BEGUN) | (self.codes == INTERRUPTED))
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every path reached the end or a hit."""
+        return bool(np.all((self.codes == DONE) | (self.codes == HIT)))
 
     def _rows(self) -> Arrays:
         """Return the arrays with a row for each path or `width` of them."""

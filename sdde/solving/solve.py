@@ -96,7 +96,11 @@ def solve(
     Other Parameters
     ----------------
     threads : int, optional
-        How many threads to use; all processors by default.
+        How many threads to use; all processors by default. With `executor` those of each block, one
+        by default.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where blocks of paths are computed instead: processes or machines of your choice, with the
+        same numbers. It is left running.
     progress : bool or callable, optional
         True shows a progress bar (needs tqdm); a function is called as ``progress(finished,
         paths)``.
@@ -133,6 +137,30 @@ def solve(
     >>> solution.x.shape
     (100, 501)
     """
+    crew = crew_of(executor)
+    most = _threads(threads, crew)
+    if not callable(progress):
+        checks.flag("progress", progress)
+    run = run_of(
+        problem, t_span, dt=dt, paths=paths, rng=rng, method=method, save=save, until=until,
+        functionals=functionals, noise=noise,
+    )  # fmt: skip
+    warn_of_lost_order(problem, run.method, run.times[0], run.times[2])
+    ready = Ready(run)
+    block = ready.room(0, run.paths)
+    if crew is None:
+        ready.fill(block, threads=most, progress=progress)
+    else:
+        fill_elsewhere(ready, block, crew, threads=most, progress=progress)
+    return _warned(solution_of(run, block), block)
+
+
+def run_of(
+    problem: Problem, t_span: tuple[float, float], *, dt: float, paths: int = 1, rng: Any = None,
+    method: str = "euler-maruyama", save: Any = "all", until: Hit | None = None,
+    functionals: Mapping[str, Functional] | None = None, noise: Brownian | None = None,
+) -> Run:  # fmt: skip
+    """Check the arguments of `solve`, and return what decides the numbers."""
     if not isinstance(problem, Problem):
         raise checks.fail(
             "problem", problem, "is not an sdde.Problem",
@@ -142,10 +170,6 @@ def solve(
     step = checks.positive("dt", dt, example=0.01)
     count = checks.integer("paths", paths, lowest=1)
     scheme = method_named(method)
-    crew = crew_of(executor)
-    most = _threads(threads, crew)
-    if not callable(progress):
-        checks.flag("progress", progress)
     seeds.require_room(paths=count)
     if problem.past.count not in (1, count):
         raise checks.fail(
@@ -166,24 +190,16 @@ def solve(
     seen = None if callable(problem.past.source) else content
     layout = known(problem, "plan", (seen, t0, t1, step), lambda: plan(problem, t0, t1, step))
     scheme.check(problem, layout.state_shape, layout.channels, step)
-    warn_of_lost_order(problem, scheme, t0, step)
     columns = None if request is None else plan_columns(request, saves)
     watched = watch(problem, t0, until, functionals)
     if noise is not None:
         noise.require_room(count, layout.n_steps * fine, layout.channels)
     seed = seeds.seed_of(rng) if noise is None or rng is not None else noise.seed
-    run = Run(
+    return Run(
         problem=problem, plan=layout, saves=saves, times=(t0, t1, step), method=scheme, seed=seed,
         paths=count, noise=noise, fine=fine, watched=watched, content=content, request=request,
         columns=columns,
     )  # fmt: skip
-    ready = Ready(run)
-    block = ready.room(0, count)
-    if crew is None:
-        ready.fill(block, threads=most, progress=progress)
-    else:
-        fill_elsewhere(ready, block, crew, threads=most, progress=progress)
-    return _finished(ready.run, block)
 
 
 def _threads(threads: int | None, crew: Crew | None) -> int:
@@ -241,7 +257,7 @@ def extend(
     )  # fmt: skip
     ready, block = _continued(run, solution)
     ready.fill(block, threads=most, progress=progress)
-    return _finished(ready.run, block, solution)
+    return _warned(solution_of(ready.run, block, solution), block)
 
 
 def _continued(run: Run, earlier: Solution) -> tuple[Ready, Block]:
@@ -263,8 +279,8 @@ def _continued(run: Run, earlier: Solution) -> tuple[Ready, Block]:
     return ready, block
 
 
-def _finished(run: Run, block: Block, earlier: Solution | None = None) -> Solution:
-    """Return the solution of a run that has ended, and warn of paths that have not."""
+def solution_of(run: Run, block: Block, earlier: Solution | None = None) -> Solution:
+    """Return the solution of a run that has ended, or that Ctrl-C has."""
     whole = block.is_whole
     block.close()
     statistics = None
@@ -274,7 +290,7 @@ def _finished(run: Run, block: Block, earlier: Solution | None = None) -> Soluti
             statistics = statistics.after(earlier.moments, run.done)
     t0, t1, dt = run.times
     shape = (len(run.saves), *run.plan.state_shape)
-    solution = Solution(
+    return Solution(
         problem=run.problem, times=run.saves, x=block.x.reshape(len(block.x), *shape),
         status=np.array([_STATUS[code] for code in range(len(_STATUS))])[block.codes],
         end_time=block.ended, t_span=(t0, t1), dt=dt, method=run.method.name, seed=run.seed,
@@ -282,6 +298,10 @@ def _finished(run: Run, block: Block, earlier: Solution | None = None) -> Soluti
         functionals=run.watched.by_name(block.results),
         checkpoint=block.checkpoint if block.checkpoint.is_kept and whole else None,
     )  # fmt: skip
-    if not np.all((block.codes == DONE) | (block.codes == HIT)):
+
+
+def _warned(solution: Solution, block: Block) -> Solution:
+    """Warn of paths that have not ended well."""
+    if not block.is_sound:
         warnings.warn(solution.message, SolutionWarning, stacklevel=3)
     return solution

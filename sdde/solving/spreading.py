@@ -8,11 +8,8 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sdde.equation.problem import Problem
-from sdde.solving.execute import Progress, reporter
+from sdde.solving.execute import Progress, Stops, reporter
 from sdde.solving.executors import Crew, run_tasks
 from sdde.solving.reducing import GROUP
 from sdde.solving.running import Arrays, Block, Ready, Run
@@ -55,7 +52,7 @@ class BlockWork:
 
     def __init__(self, run: Run, threads: int, ready: Ready | None = None) -> None:
         self.run, self.threads, self.ready = run, threads, ready
-        self.stops: dict[int, NDArray[np.int64]] = {}
+        self.stops = Stops()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BlockWork, (replace(self.run, problem=_without_history(self.run.problem)),
@@ -66,17 +63,10 @@ class BlockWork:
         if self.ready is None:
             self.ready = Ready(self.run)
         block = self.ready.room(first, end)
-        own = np.zeros(1, dtype=np.int64)
-        self.stops[id(own)] = own
-        if not self.ready.fill(block, threads=self.threads, stop=own):
-            raise KeyboardInterrupt
-        del self.stops[id(own)]
+        with self.stops.flag() as stop:
+            if not self.ready.fill(block, threads=self.threads, stop=stop):
+                raise KeyboardInterrupt
         return block.arrays()
-
-    def stop(self) -> None:
-        """Make the blocks that are being computed in this process return soon."""
-        for stop in list(self.stops.values()):
-            stop[0] = 1
 
 
 def _without_history(problem: Problem) -> Problem:
@@ -113,6 +103,6 @@ def fill_elsewhere(
         report(finished, ready.run.paths)
 
     try:
-        return run_tasks(crew, work, cut_blocks(ready, crew.size), take, stop=work.stop)
+        return run_tasks(crew, work, cut_blocks(ready, crew.size), take, stop=work.stops.stop)
     finally:
         close()
