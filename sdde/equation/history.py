@@ -89,9 +89,9 @@ class History:
         The caller has checked that what it reads is known. A row that only serves to interpolate
         and lies before the first known time continues the line through the two rows after it.
         """
-        times = t0 - dt * np.arange(count, dtype=np.float64)
         if self.kind == "constant":
-            return self.at(times[:1])
+            return self.at(np.array([t0]))
+        times = t0 - dt * np.arange(count, dtype=np.float64)
         states = self.at(np.clip(times, self.earliest, self.latest).astype(np.float64))
         if self.start is not None:
             states[:, 0] = self.start

@@ -22,10 +22,12 @@ from sdde.equation.delays import (
     longest_of,
 )
 from sdde.equation.problem import Problem, try_delay, try_functions
+from sdde.solving.memory import available_memory, in_words
 from sdde.solving.saving import steps_between
 
 Floats = NDArray[np.float64]
 _MOST_HISTORY = 50_000_000  # numbers; 400 MB
+_SPARE = 600  # rows of the ring beyond the longest delay
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,6 +78,9 @@ def plan(problem: Problem, t0: float, t1: float, dt: float) -> Plan:
     named = all_delays(problem)
     longest = [longest_of(delay) for _, delay in named]
     own = len(problem.delays)
+    for place, ((name, delay), far) in enumerate(zip(named, longest, strict=True)):
+        most = math.inf if place < own else n_steps + 1.0
+        _require_ring(name, delay, far, min(far / dt, most), dt, math.prod(shape))
     places = [
         steps_between(0.0, delay, dt) if isinstance(delay, float) else (math.ceil(far / dt), 0.0)
         for delay, far in zip(problem.delays, longest, strict=False)
@@ -111,6 +116,21 @@ def plan(problem: Problem, t0: float, t1: float, dt: float) -> Plan:
         tables=np.concatenate([*tables, np.empty(0)]),
         starts=np.cumsum([0, *map(len, tables)]).astype(np.int64),
     )
+
+
+def _require_ring(
+    name: str, delay: Delay, far: float, steps: float, dt: float, dim: int
+) -> None:  # fmt: skip
+    """Refuse a delay of which not even one path fits into memory."""
+    free = available_memory()
+    if 8.0 * (steps + _SPARE) * dim <= free:
+        return
+    fits = far / max(1.0, free / (16.0 * dim))
+    raise checks.fail(
+        name, delay, f"is {steps:.3g} steps of dt = {dt:g}, of which a path keeps the states",
+        why=f"That needs {8e-9 * steps * dim:.3g} GB of memory; {in_words(free)} are free.",
+        remedy=f"Give a larger dt, for example dt = {float(f'{fits:.2g}')!r}, or a shorter delay.",
+    )  # fmt: skip
 
 
 def _channels(problem: Problem) -> int:
@@ -227,7 +247,8 @@ def _earliest(
     if not isinstance(delay, TimeDelay) or first >= known:
         return first
     # A delay that grows with time may never reach back before the start.
-    times = [t0 + n * dt for n in range(n_steps + 1) if t0 + n * dt - delay.longest < known]
+    most = min(n_steps, math.ceil((known + delay.longest - t0) / dt))
+    times = [t0 + n * dt for n in range(most + 1) if t0 + n * dt - delay.longest < known]
     state = problem.past.at(np.array([t0]))[0, 0]
     return min(t - try_delay(name, delay, t, state, problem.args) for t in times)
 
