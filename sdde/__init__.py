@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sdde.solving.levels import Level, Multilevel, multilevel
     from sdde.solving.moments import Moments
     from sdde.solving.orders import Convergence, MeasuredOrder, convergence
+    from sdde.solving.reading_stores import open_store
     from sdde.solving.solution import Solution
     from sdde.solving.solve import solve
     from sdde.solving.sweeping import sweep
@@ -46,6 +47,7 @@ _HOMES = {
     "Multilevel": "sdde.solving.levels",
     "multilevel": "sdde.solving.levels",
     "Moments": "sdde.solving.moments",
+    "open_store": "sdde.solving.reading_stores",
     "Problem": "sdde.equation.problem",
     "Solution": "sdde.solving.solution",
     "solve": "sdde.solving.solve",
@@ -59,7 +61,8 @@ _PACKAGES = ("cluster", "models", "theory")
 __all__ = [
     "Problem", "Equations", "TimeDelay", "StateDelay", "RandomDelay", "DistributedDelay", "Jump",
     "solve", "solve_adaptively", "sweep", "Solution", "Moments", "Functional", "Hit", "Brownian",
-    "convergence", "Convergence", "MeasuredOrder", "multilevel", "Multilevel", "Level",
+    "open_store", "convergence", "Convergence", "MeasuredOrder",
+    "multilevel", "Multilevel", "Level",
     "compare", "cluster", "models", "theory", "cache_info", "clear_cache",
     "Error", "ArgumentError", "CompileError", "StoreError", "SolutionWarning",
 ]  # fmt: skip

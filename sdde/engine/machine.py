@@ -51,6 +51,11 @@ def _processor() -> bytes:
     return repr((llvm.get_host_cpu_name(), features, chosen)).encode()
 
 
+def processor_stamp() -> str:
+    """Return a short name of the instructions that code is made for."""
+    return f"{llvm.get_host_cpu_name()} {hashlib.sha256(_processor()).hexdigest()[:8]}"
+
+
 # ---- files
 
 

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde.errors import ArgumentError
+from sdde.solving.stored_arrays import StoredArray
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from sdde.solving.moments import Statistics
     from sdde.solving.solution import Solution
 
 Labelled = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
@@ -23,19 +25,10 @@ FUNCTIONAL = "functional_"  # begins the names of arrays that hold functionals
 def labelled(solution: "Solution") -> Labelled:
     """Return the results of a solution by name, each with the names of its axes."""
     component = ("component",) * len(solution.state_shape)
-    kept = solution.moments
-    if kept is None:
+    if solution.moments is None:
         arrays: Labelled = {"x": (("path", "time", *component), solution.x)}
     else:
-        along = ("time", *component)
-        arrays = {"mean": (along, kept.mean), "var": (along, kept.var)}
-        if kept.covariance is not None:
-            other = ("other_component",) * len(component)
-            arrays["covariance"] = ((*along, *other), kept.covariance)
-        if len(kept.quantiles):
-            arrays["quantile"] = (("probability", *along), kept.quantiles)
-        if len(kept.autocovariance):
-            arrays["autocovariance"] = (("lag", *along), kept.autocovariance)
+        arrays = labelled_statistics(solution.moments, len(component))
     arrays |= {"status": (("path",), solution.status), "end_time": (("path",), solution.end_time)}
     if len(solution.hit_time):
         arrays["hit_time"] = (("path",), solution.hit_time)
@@ -44,6 +37,20 @@ def labelled(solution: "Solution") -> Labelled:
     for name, values in solution.functionals.items():
         axes = ("path", f"{name}_component")[: values.ndim]
         arrays[FUNCTIONAL + name] = (axes, values)
+    return arrays
+
+
+def labelled_statistics(kept: "Statistics", components: int) -> Labelled:
+    """Return statistics by name; `components` is 1 for a system, 0 for a scalar equation."""
+    along = ("time", *("component",) * components)
+    arrays: Labelled = {"mean": (along, kept.mean), "var": (along, kept.var)}
+    if kept.covariance is not None:
+        other = ("other_component",) * components
+        arrays["covariance"] = ((*along, *other), kept.covariance)
+    if len(kept.quantiles):
+        arrays["quantile"] = (("probability", *along), kept.quantiles)
+    if len(kept.autocovariance):
+        arrays["autocovariance"] = (("lag", *along), kept.autocovariance)
     return arrays
 
 
@@ -68,8 +75,11 @@ def to_xarray(solution: "Solution") -> "xarray.Dataset":
             "solution.to_xarray() needs the package xarray, which is not installed.\n"
             "  Run: python -m pip install xarray."
         ) from None
+    arrays: dict[str, Any] = dict(labelled(solution))
+    if isinstance(solution.x, StoredArray):
+        arrays["x"] = arrays["x"][0], solution.x.dask()
     return xarray.Dataset(
-        labelled(solution), coords=coordinates(solution),
+        arrays, coords=coordinates(solution),
         attrs={
             "t0": solution.t_span[0], "t1": solution.t_span[1], "dt": solution.dt,
             "method": solution.method, "seed": str(solution.seed),
@@ -91,7 +101,8 @@ def to_dataframe(solution: "Solution") -> "pandas.DataFrame":
         columns: dict[str, Any] = {
             "path": np.repeat(np.arange(paths), times), "t": np.tile(solution.t, paths),
         }  # fmt: skip
-        return pandas.DataFrame(columns | _by_component("x", solution.x, solution.state_shape))
+        x = np.asarray(solution.x)
+        return pandas.DataFrame(columns | _by_component("x", x, solution.state_shape))
     kept, shape = solution.moments, solution.state_shape
     columns = {"t": solution.t}
     columns |= _by_component("mean", kept.mean, shape) | _by_component("var", kept.var, shape)

@@ -58,6 +58,8 @@ class Run:
         Grid index at which paths begin.
     done : int
         Saved times that an earlier run has left.
+    is_stored : bool
+        Whether blocks go to a store one by one; then no end is kept for a longer run.
     """
 
     problem: Problem
@@ -75,6 +77,7 @@ class Run:
     columns: Columns | None = None
     begin: int = 0
     done: int = 0
+    is_stored: bool = False
 
     @property
     def computed(self) -> SavedTimes:
@@ -119,7 +122,7 @@ class Block:
 
     def _rows(self) -> Arrays:
         """Return the arrays with a row for each path or `width` of them."""
-        rows: Arrays = {"x": self.x} if self.moments is None else {}
+        rows: Arrays = {"x": self.x} if len(self.x) else {}
         if len(self.hit_times):
             rows["hit_times"] = self.hit_times
         if self.results.shape[1]:
@@ -189,23 +192,24 @@ class Ready:
         self.keys = np.array(keys, dtype=np.uint64)
         # Whether a checkpoint is kept depends on all paths, wherever they are computed.
         self.shape = self._checkpoint_shape(run.paths)
-        self.keep_at = kept_step(
+        self.keep_at = -1 if run.is_stored else kept_step(
             steps_between(*run.times)[0], *self.shape, most=run.kept * run.paths
-        )
+        )  # fmt: skip
 
     def _checkpoint_shape(self, paths: int) -> tuple[int, int, int, int, int, int]:
         plan = self.run.plan
         blocks = -(-paths // self.width)
         return paths, blocks, plan.deepest + 2, self.row, len(plan.rates), len(self.kinds)
 
-    def room(self, first: int, end: int) -> Block:
+    def room(self, first: int, end: int, *, with_states: bool = True) -> Block:
         """Return a block that nobody has filled; `first` is a multiple of the width."""
         run, paths = self.run, end - first
         moments = None
         if run.request is not None and run.columns is not None:
             moments = Accumulator(run.request, run.columns, run.dim, run.done, first)
+        kept = paths if with_states and run.request is None else 0
         return Block(
-            first, end, x=room_for(0 if moments else paths, len(run.saves), run.dim),
+            first, end, x=room_for(kept, len(run.saves), run.dim),
             codes=np.full(paths, _NOT_BEGUN, dtype=np.int8),
             ended=np.full(paths, run.times[0]),
             hit_times=np.full(paths if run.watched.hits else 0, np.nan),

@@ -7,7 +7,7 @@ depend on the seed and on its index alone.
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,6 +29,8 @@ from sdde.solving.saving import continue_saves, plan_saves
 from sdde.solving.solution import Solution
 from sdde.solving.spreading import fill_elsewhere
 from sdde.solving.starting import warn_of_lost_order
+from sdde.solving.stored_arrays import StoredArray
+from sdde.solving.storing import fill_store, open_for, results_in, seed_in
 from sdde.solving.watching import Functional, Hit, watch
 
 _STATUS = {
@@ -53,6 +55,7 @@ def solve(
     noise: Brownian | None = None,
     threads: int | None = None,
     executor: Any = None,
+    store: Any = None,
     progress: Progress = False,
 ) -> Solution:
     r"""Simulate paths of a stochastic delay differential equation.
@@ -101,6 +104,11 @@ def solve(
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where blocks of paths are computed instead: processes or machines of your choice, with the
         same numbers. It is left running.
+    store : str or Path, optional
+        A folder, or a URL that fsspec understands, to which results go block by block (needs
+        zarr). The same call goes on where a run that was stopped or killed has ended, with the same
+        bits as a run that was not, and reads the results where all are there; `rng` may be left
+        out. `sdde.open_store` opens it.
     progress : bool or callable, optional
         True shows a progress bar (needs tqdm); a function is called as ``progress(finished,
         paths)``.
@@ -108,15 +116,19 @@ def solve(
     Raises
     ------
     sdde.ArgumentError
-        If an argument cannot be used; checked before anything is compiled.
+        If an argument cannot be used; checked before anything is compiled. Also if `store` belongs
+        to another run.
     sdde.CompileError
         If a function of the problem cannot be compiled.
+    sdde.StoreError
+        If `store` is full, in use, or cannot be written; what it has is kept.
 
     Warns
     -----
     sdde.SolutionWarning
         If paths diverged, or Ctrl-C stopped the run; the solution says which paths ended and when.
-        Also if the history jumps at the start and the method loses order by it.
+        Also if the history jumps at the start and the method loses order by it, and if blocks of
+        `store` were damaged and are computed again.
 
     Notes
     -----
@@ -128,6 +140,10 @@ def solve(
     exponentials, logarithms and the like (within 2 units in the last place); others are compiled as
     they stand. Systems of more than 16 components are computed with arrays, 16 paths at a time;
     their matrix products come from BLAS, whose last bits may differ between kinds of processors.
+
+    With `store`, blocks of paths are written as they are finished, and read back at the end. States
+    that would take more than half of the memory that is free stay there: ``solution.x`` then reads
+    what is indexed. A longer run (`Solution.extend`) begins at the start.
 
     Examples
     --------
@@ -141,11 +157,20 @@ def solve(
     most = _threads(threads, crew)
     if not callable(progress):
         checks.flag("progress", progress)
+    if rng is None and store is not None:
+        rng = seed_in(store)
     run = run_of(
         problem, t_span, dt=dt, paths=paths, rng=rng, method=method, save=save, until=until,
         functionals=functionals, noise=noise,
     )  # fmt: skip
     warn_of_lost_order(problem, run.method, run.times[0], run.times[2])
+    if store is not None:
+        run = replace(run, is_stored=True)
+        with open_for(run, store) as kept:
+            ready = Ready(run)
+            fill_store(ready, kept, crew, threads=most, progress=progress)
+            block, apart = results_in(ready, kept)
+        return _warned(solution_of(run, block, apart=apart), block)
     ready = Ready(run)
     block = ready.room(0, run.paths)
     if crew is None:
@@ -279,8 +304,10 @@ def _continued(run: Run, earlier: Solution) -> tuple[Ready, Block]:
     return ready, block
 
 
-def solution_of(run: Run, block: Block, earlier: Solution | None = None) -> Solution:
-    """Return the solution of a run that has ended, or that Ctrl-C has."""
+def solution_of(
+    run: Run, block: Block, earlier: Solution | None = None, apart: StoredArray | None = None
+) -> Solution:
+    """Return the solution of a run that has ended, or that Ctrl-C has; states may be `apart`."""
     whole = block.is_whole
     block.close()
     statistics = None
@@ -291,7 +318,8 @@ def solution_of(run: Run, block: Block, earlier: Solution | None = None) -> Solu
     t0, t1, dt = run.times
     shape = (len(run.saves), *run.plan.state_shape)
     return Solution(
-        problem=run.problem, times=run.saves, x=block.x.reshape(len(block.x), *shape),
+        problem=run.problem, times=run.saves,
+        x=block.x.reshape(len(block.x), *shape) if apart is None else cast("Any", apart),
         status=np.array([_STATUS[code] for code in range(len(_STATUS))])[block.codes],
         end_time=block.ended, t_span=(t0, t1), dt=dt, method=run.method.name, seed=run.seed,
         moments=statistics, noise=run.noise, watched=run.watched, hit_time=block.hit_times,

@@ -23,19 +23,31 @@ _EACH = 4  # blocks for each worker, so that all end at about the same time
 
 def cut_blocks(ready: Ready, workers: int) -> list[tuple[int, int]]:
     """Return blocks (first path, end) of a run for so many workers."""
-    run = ready.run
-    steps, paths = max(1, run.plan.n_steps * run.dim), run.paths
-    most = min(_STEPS // steps, _NUMBERS // max(1, run.kept))
-    length = min(most, max(-(-paths // (_EACH * workers)), _FEW_STEPS // steps))
-    if run.request is None:
-        length = ready.width * max(1, length // ready.width)
-    else:  # whole subtrees come back as one node
-        quantiles = len(run.request.quantiles) > 0
-        unit, fan = (SIZE, FAN) if quantiles and length >= SIZE else (GROUP, 2)
-        while unit * fan <= length:
-            unit *= fan
-        length = unit
+    steps, paths = max(1, ready.run.plan.n_steps * ready.run.dim), ready.run.paths
+    wanted = max(-(-paths // (_EACH * workers)), _FEW_STEPS // steps)
+    length = block_length(
+        ready.run, ready.width, steps=_STEPS, numbers=_NUMBERS, wanted=wanted
+    )  # fmt: skip
     return [(first, min(first + length, paths)) for first in range(0, paths, length)]
+
+
+def block_length(
+    run: Run, width: int, *, steps: int, numbers: int, wanted: int | None = None
+) -> int:  # fmt: skip
+    """Return how many paths make a block of at most so many steps and numbers kept.
+
+    It is a multiple of `width`, or of what is reduced together; and at most `wanted`, if it can be.
+    """
+    each = max(1, run.plan.n_steps * run.dim)
+    length = min(steps // each, numbers // max(1, run.kept), wanted or run.paths)
+    if run.request is None:
+        return width * max(1, length // width)
+    # whole subtrees come back as one node
+    quantiles = len(run.request.quantiles) > 0
+    unit, fan = (SIZE, FAN) if quantiles and length >= SIZE else (GROUP, 2)
+    while unit * fan <= length:
+        unit *= fan
+    return unit
 
 
 class BlockWork:

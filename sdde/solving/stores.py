@@ -7,14 +7,11 @@ matches it is computed again. The header says what run this is, so that no other
 Only numbers are ever read. Nothing here knows what a block means.
 """
 
-import errno
 import hashlib
 import io
 import json
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -23,16 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
-from sdde.errors import ArgumentError, SolutionWarning, StoreError
+from sdde.errors import SolutionWarning
 from sdde.solving.locking import Lock
+from sdde.solving.store_files import (
+    FORMAT,
+    UNREADABLE,
+    checked,
+    group_at,
+    header_at,
+    new_group,
+    place_of,
+    refusals,
+    remove_leavings,
+    require_same,
+)
 
 Arrays = Mapping[str, NDArray[Any]]
-_FORMAT = 1
-_HEADER, _DIGESTS, _REST = "sdde", "digests", "rest"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CODECS = ("BytesCodec", "Crc32cCodec")  # all that is ever written; others are not run
+_DIGESTS, _REST = "digests", "rest"
 _CHUNK = 16_000_000  # bytes
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile)
 
 
 class Rows(NamedTuple):
@@ -46,39 +51,6 @@ class Rows(NamedTuple):
 
 class Damaged(Exception):
     """A block whose content does not match its digests."""
-
-
-def place_of(target: Any) -> Path | str:
-    """Return where a store lies: a local path, or a URL that fsspec understands."""
-    if isinstance(target, Path):
-        return target
-    if not isinstance(target, str) or not target:
-        raise checks.fail(
-            "store", target, "is neither a path nor a URL",
-            remedy='For example store = "runs.zarr" or store = "s3://bucket/runs.zarr".',
-        )  # fmt: skip
-    if target.startswith("file://"):
-        return Path(target.removeprefix("file://"))
-    return target if "://" in target else Path(target).expanduser()
-
-
-def _zarr_store(place: Path | str, *, read_only: bool) -> Any:
-    try:
-        from zarr.storage import FsspecStore, LocalStore
-    except ImportError:
-        raise ArgumentError(
-            f"store = {str(place)!r} needs the package zarr, which is not installed.\n"
-            "  Run: python -m pip install zarr."
-        ) from None
-    if isinstance(place, Path):
-        return LocalStore(place, read_only=read_only)
-    try:
-        return FsspecStore.from_url(place, read_only=read_only)
-    except (ImportError, ValueError) as error:
-        raise ArgumentError(
-            f"store = {place!r} cannot be opened: {error}.\n"
-            "  URLs are read by fsspec, and most need a package of their own, for example s3fs."
-        ) from None
 
 
 class Store:
@@ -118,21 +90,21 @@ class Store:
         place = place_of(target)
         name = str(target)
         described = {key: [list(r.shape), r.dtype, r.fill, list(r.axes)] for key, r in rows.items()}
-        wanted = json.loads(json.dumps({"format": _FORMAT, **header, "rows": described}))
-        with _refusals(name, "cannot be written"):
+        wanted = json.loads(json.dumps({"format": FORMAT, **header, "rows": described}))
+        with refusals(name, "cannot be written"):
             if isinstance(place, Path):
                 place.mkdir(parents=True, exist_ok=True)
             lock = Lock(place, name) if isinstance(place, Path) else None
         try:
-            with _refusals(name, "cannot be written"):
-                found = _header(name, place)
+            with refusals(name, "cannot be written"):
+                found = header_at(name, place)
                 if found is None:
-                    group = _new_group(name, place, wanted)
+                    group = new_group(name, place, wanted)
                 else:
-                    _require_same(name, found, wanted)
-                    _remove_leavings(place)
+                    require_same(name, found, wanted)
+                    remove_leavings(place)
                     wanted = found
-                    group = _group(place, read_only=False)
+                    group = group_at(place, read_only=False)
             store = cls(name, group, wanted, lock)
             store._prepare()
         except BaseException:
@@ -145,16 +117,16 @@ class Store:
     def for_reading(cls, target: Any) -> "Store":
         """Open a store that exists."""
         place, name = place_of(target), str(target)
-        with _refusals(name, "cannot be read"):
+        with refusals(name, "cannot be read"):
             header = None
             if not isinstance(place, Path) or place.is_dir():
-                header = _header(name, place)
+                header = header_at(name, place)
             if header is None:
                 raise checks.fail(
                     "path", name, "is not a store",
                     remedy='sdde.solve(..., store="runs.zarr") writes one.',
                 )  # fmt: skip
-            return cls(name, _group(place, read_only=True), header, None)
+            return cls(name, group_at(place, read_only=True), header, None)
 
     def __enter__(self) -> "Store":
         return self
@@ -163,6 +135,10 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Let others write."""
         if self.lock is not None:
             self.lock.release()
 
@@ -204,7 +180,7 @@ class Store:
         rest = {name: array for name, array in arrays.items() if name not in self.rows}
         packed = _packed(rest)
         first, end = self.span(block)
-        with _refusals(self.name, "cannot be written", self):
+        with refusals(self.name, "cannot be written", self._progress):
             for name in self.rows:
                 self._array(name)[first:end] = arrays[name]
             if rest:
@@ -215,29 +191,32 @@ class Store:
             digests = [_digest(arrays[name]) for name in sorted(self.rows)] + [_digest(packed)]
             self._array(_DIGESTS)[block] = np.stack(digests)
 
-    def get(self, block: int) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a block.
+    def get(self, block: int, *, leaving: tuple[str, ...] = ()) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a block, but those that are left out.
 
         Raises
         ------
         Damaged
             If it is not there, or not as it was written.
         """
-        try:
-            digests = np.asarray(self._array(_DIGESTS)[block])
-        except _UNREADABLE as error:
-            raise Damaged(str(error)) from None
-        arrays = {name: self._read(name, block, digests[i]) for i, name in enumerate(self.names)}
+        digests = self._digests_of(block)
+        arrays = {
+            name: self._read(name, block, digests[i])
+            for i, name in enumerate(self.names)
+            if name not in leaving
+        }
         packed = arrays.pop(_REST)
         return {**arrays, **_unpacked(packed)}
 
     def get_rows(self, name: str, block: int) -> NDArray[Any]:
         """Return the rows of a block in one array."""
+        return self._read(name, block, self._digests_of(block)[self.names.index(name)])
+
+    def _digests_of(self, block: int) -> NDArray[np.uint8]:
         try:
-            digests = np.asarray(self._array(_DIGESTS)[block])
-        except _UNREADABLE as error:
-            raise Damaged(str(error)) from None
-        return self._read(name, block, digests[self.names.index(name)])
+            return np.asarray(self._array(_DIGESTS)[block])
+        except UNREADABLE as error:
+            raise Damaged(f"the digests of block {block} cannot be read: {error}") from None
 
     def _is_good(self, block: int) -> bool:
         try:
@@ -255,8 +234,8 @@ class Store:
             elif (digest == _digest(_packed({}))).all():
                 values = _packed({})
             else:
-                values = np.asarray(_checked(self.group[f"{_REST}/{block}"])[:])
-        except _UNREADABLE as error:
+                values = np.asarray(checked(self.group[f"{_REST}/{block}"])[:])
+        except UNREADABLE as error:
             raise Damaged(f"block {block} of {name} cannot be read: {error}") from None
         if not (_digest(values) == digest).all():
             raise Damaged(f"block {block} of {name} is not as it was written")
@@ -266,21 +245,50 @@ class Store:
         array = self._array(_DIGESTS)
         try:
             return np.asarray(array[:])
-        except _UNREADABLE:
+        except UNREADABLE:
             pass
         digests = np.zeros(array.shape, dtype=np.uint8)
         for block in range(self.blocks):  # some can be read
             try:
                 digests[block] = array[block]
-            except _UNREADABLE:
+            except UNREADABLE:
                 digests[block] = 1  # written, and not good
         return digests
+
+    def _progress(self) -> str:
+        return f" ({len(self.written())} of {self.blocks} blocks)"
+
+    # ---- values that belong to no block
+
+    def keep_values(self, name: str, values: NDArray[Any]) -> None:
+        """Write an array that is known from the beginning, if it is not there."""
+        try:
+            if np.array_equal(self.get_values(name), values):
+                return
+        except Damaged:
+            pass
+        with refusals(self.name, "cannot be written"):
+            self.group.create_array(
+                name, data=values, chunks=values.shape, compressors=None, overwrite=True,
+                dimension_names=(name,), attributes={"sha256": _digest(values).tobytes().hex()},
+            )  # fmt: skip
+
+    def get_values(self, name: str) -> NDArray[Any]:
+        """Return what `keep_values` wrote, or raise `Damaged`."""
+        try:
+            array = checked(self.group[name])
+            values, digest = np.asarray(array[:]), array.attrs["sha256"]
+        except UNREADABLE as error:
+            raise Damaged(f"{name} cannot be read: {error}") from None
+        if _digest(values).tobytes().hex() != digest:
+            raise Damaged(f"{name} is not as it was written")
+        return values
 
     # ---- arrays
 
     def _array(self, name: str) -> Any:
         if name not in self._arrays:
-            array = _checked(self.group[name])
+            array = checked(self.group[name])
             shape, dtype, _, _ = self._layout(name)
             if array.shape != shape or array.dtype != np.dtype(dtype):
                 raise ValueError(f"{name} has another shape")
@@ -306,8 +314,8 @@ class Store:
         for name in (*self.rows, _DIGESTS):
             try:
                 self._array(name)
-            except _UNREADABLE:
-                with _refusals(self.name, "cannot be written"):
+            except UNREADABLE:
+                with refusals(self.name, "cannot be written"):
                     self._create(name)
 
     def _create(self, name: str) -> None:
@@ -322,124 +330,6 @@ class Store:
         )  # fmt: skip
 
 
-# ---- files
-
-
-def _group(place: Path | str, *, read_only: bool) -> Any:
-    import zarr
-
-    return zarr.open_group(
-        _zarr_store(place, read_only=read_only), mode="r" if read_only else "r+", zarr_format=3
-    )
-
-
-def _header(name: str, place: Path | str) -> dict[str, Any] | None:
-    """Return the header of a store, or None if nothing is there."""
-    if isinstance(place, Path) and not any(place.iterdir()):
-        return None
-    _zarr_store(place, read_only=True)  # refuses what is not installed
-    try:
-        kept = dict(_group(place, read_only=True).attrs)[_HEADER]
-        header = json.loads(kept["header"])
-        whole = kept["digest"] == _text_digest(kept["header"])
-    except FileNotFoundError:
-        header, whole = None, True
-    except _UNREADABLE as error:
-        raise StoreError(
-            f"store = {name!r} has no header that can be read: {type(error).__name__}: {error}.\n"
-            "  Name another place; or, if it was a store, remove it and begin again."
-        ) from None
-    if header is None and isinstance(place, Path):
-        raise ArgumentError(
-            f"store = {name!r} is a folder with other files in it.\n  Name a new folder."
-        )
-    if header is not None and (not whole or header.get("format") != _FORMAT):
-        raise StoreError(
-            f"store = {name!r} has a header that was altered, or of another version.\n"
-            "  Name another place, or remove it and begin again."
-        )
-    return header
-
-
-def _new_group(name: str, place: Path | str, header: dict[str, Any]) -> Any:
-    import zarr
-
-    text = json.dumps(header)
-    attributes = {_HEADER: {"header": text, "digest": _text_digest(text)}}
-    store = _zarr_store(place, read_only=False)
-    return zarr.create_group(store, zarr_format=3, attributes=attributes)
-
-
-def _remove_leavings(place: Path | str) -> None:
-    """Remove the unfinished files of a run that was killed; the lock is held."""
-    if isinstance(place, Path):
-        for file in place.rglob("*.partial"):
-            file.unlink(missing_ok=True)
-
-
-def _checked(array: Any) -> Any:
-    """Return a zarr array, if it holds plain numbers and needs no code but ours to be read."""
-    codecs = [type(codec).__name__ for codec in getattr(array.metadata, "codecs", ("?",))]
-    if array.dtype.kind not in "iuf" or any(codec not in _CODECS for codec in codecs):
-        raise ValueError("the array is not of plain numbers")
-    return array
-
-
-@contextmanager
-def _refusals(name: str, what: str, store: Store | None = None) -> Iterator[None]:
-    """Say in words what the system refused."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno not in _FULL:
-            raise StoreError(f"store = {name!r} {what}: {reason}.") from error
-        kept = "" if store is None else f" ({len(store.written())} of {store.blocks} blocks)"
-        raise StoreError(
-            error.errno,
-            f"store = {name!r} is full: {reason}.\n"
-            f"  What was stored before is kept{kept}. Make room, and make the same call again: it"
-            " goes on from there",
-        ) from error
-
-
-def _require_same(name: str, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse a store of another run, naming what differs."""
-    if found["kind"] != wanted["kind"]:
-        raise ArgumentError(
-            f"store = {name!r} holds {found['kind']}, not {wanted['kind']}.\n  Name another place."
-        )
-    there, here = found["run"], wanted["run"]
-    differing = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    if differing:
-        shown = [
-            f"{key} differs"
-            if _is_hash(there.get(key)) or _is_hash(here.get(key))
-            else f"{key} = {checks.shown(there.get(key))} there and {checks.shown(here.get(key))}"
-            " here"
-            for key in differing
-        ]
-        raise ArgumentError(
-            f"store = {name!r} belongs to another run: {'; '.join(shown[:3])}.\n"
-            "  A store goes on only with what it was begun with. Name another place, or make the"
-            " same call."
-        )
-    changed = [key for key in wanted["made"] if found["made"].get(key) != wanted["made"][key]]
-    if changed:
-        warnings.warn(
-            f"store = {name!r} was begun with another {' and '.join(changed)}.\n"
-            "  What is missing is computed with these; last bits may differ between them.",
-            SolutionWarning,
-            stacklevel=5,
-        )
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("sha256:")
-
-
 # ---- bytes
 
 
@@ -447,10 +337,6 @@ def _digest(values: NDArray[Any]) -> NDArray[np.uint8]:
     digest = hashlib.sha256(f"{values.dtype.str} {values.shape}".encode())
     digest.update(np.ascontiguousarray(values).data)
     return np.frombuffer(digest.digest(), dtype=np.uint8)
-
-
-def _text_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _packed(arrays: Arrays) -> NDArray[np.uint8]:

@@ -84,7 +84,7 @@ def test_other_programs_can_read_it(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"seed": "2"}, "seed = '1' there and '2' here"), ({"dt": 0.2}, "dt = 0.1 there and 0.2"),
-     ({"functions": "sha256:bb"}, "functions differs")],
+     ({"functions": "sha256:bb"}, "it has other functions")],
 )  # fmt: skip
 def test_a_store_of_another_run_is_refused(tmp_path, change, said):
     """Nothing is written to it."""
