@@ -49,6 +49,13 @@ class Arrivals:
         Gradients in one update, each of which then counts ``1 / group``.
     pace : float
         Arriving gradients per unit of time, applied or not.
+    square : float
+        Mean square over mean of the weights that a method gives to gradients; 1 without weights.
+        The mean weight itself is part of `rate`.
+    lag : float
+        Time by which updates are late, for methods whose workers can only begin together.
+    jitter : float
+        Variance per time of the time that a number of evenly spaced updates takes.
     """
 
     workers: int
@@ -59,6 +66,9 @@ class Arrivals:
     link: LinkUse | None = field(default=None)
     group: int = field(default=1)
     pace: float = field(default=math.nan)
+    square: float = field(default=1.0)
+    lag: float = field(default=0.0)
+    jitter: float = field(default=0.0)
 
     def __post_init__(self) -> None:
         if math.isnan(self.pace):
@@ -197,12 +207,15 @@ class Scales:
         Gradients per mean delay; the number of workers for plain asynchronous SGD.
     gain : float
         Share of a gradient in an update.
+    square : float
+        Mean square over mean of the weights of gradients.
     """
 
     law: Law
     time: float
     flow: float
     gain: float
+    square: float = 1.0
 
     def damping(self, alpha: Any) -> Any:
         """Return the damping of learning rate times eigenvalue `alpha`."""
@@ -210,12 +223,12 @@ class Scales:
 
     def strength(self, alpha: Any) -> Any:
         """Return the strength of the arrival noise."""
-        return (alpha * self.gain) ** 2 * self.flow
+        return (alpha * self.gain) ** 2 * self.flow * self.square
 
     @property
     def kicks(self) -> float:
         """Variance per mean delay that gradient noise of variance one adds at learning rate one."""
-        return self.gain**2 * self.flow
+        return self.gain**2 * self.flow * self.square
 
 
 def scales(stream: Arrivals) -> Scales:
@@ -223,7 +236,7 @@ def scales(stream: Arrivals) -> Scales:
     law = stream.delay
     if stream.kind == "regular":
         law = half_step(law, 1.0 / stream.pace)
-    return Scales(_unit(law), law.mean, stream.rate * law.mean, 1.0 / stream.group)
+    return Scales(_unit(law), law.mean, stream.rate * law.mean, 1.0 / stream.group, stream.square)
 
 
 @lru_cache(maxsize=128)

@@ -20,10 +20,11 @@ from sdde import checks
 from sdde.cluster.methods import AsyncSGD as PlainMethod
 from sdde.cluster.quadratic import per_axis, spectrum
 from sdde.cluster.system import SharedLink
+from sdde.cluster.weights import Tail
 from sdde.equation.laws import as_law
 
-from . import first_hitting, worker_limits
-from .arrivals import ArrivalKind, Arrivals
+from . import clock, first_hitting, worker_limits
+from .arrivals import ArrivalKind, Arrivals, exact_kind
 from .exact import SquareCurves
 from .loss_curve import LossCurve
 from .loss_mixing import mixed
@@ -65,8 +66,9 @@ class AsyncSGD:
         Standard deviation σ of each gradient component; one number for all, or one per eigenvalue.
     method : value from sdde.cluster, optional
         How the cluster trains; ``None`` is ``sdde.cluster.AsyncSGD()``. Also methods that drop,
-        thin or group gradients independently of the parameters: ``KBatchAsync``, ``AgeThreshold``,
-        ``StalenessThreshold``, ``Ringmaster``, ``RandomThinning``; not with exact arrivals.
+        thin, group or weigh gradients independently of the parameters: ``KAsync``, ``KBatchAsync``,
+        ``AgeThreshold``, ``StalenessThreshold``, ``Ringmaster``, ``RandomThinning``, ``TailTau``;
+        not with exact arrivals.
     arrivals : {"poisson", "regular", "exact"}
         How gradients arrive. ``"poisson"``: a Poisson process, each with an independent delay;
         right for memoryless or very variable cycles. ``"regular"``: evenly spaced, additive noise,
@@ -87,7 +89,8 @@ class AsyncSGD:
     Notes
     -----
     All workers have read the starting point at time zero and are anywhere in their cycle (the
-    stationary start of the simulator). Losses are above the minimum, ``0.5 * sum(eigenvalue *
+    stationary start of the simulator); where they wait for each other they begin together, which
+    `loss` and `time_to` count as a lag. Losses are above the minimum, ``0.5 * sum(eigenvalue *
     x**2)``. Unequal workers enter through the sum of their rates and the rate-weighted mixture of
     their delays.
 
@@ -131,6 +134,7 @@ class AsyncSGD:
         )
         store(self, "stream", stream)
         store(self, "workers", stream.workers)
+        store(self, "arrivals", stream.kind)
 
     @property
     def is_plain(self) -> bool:
@@ -221,7 +225,11 @@ class AsyncSGD:
         time = checks.array("t", t)
         if time.size and time.min() < 0.0:
             raise checks.fail("t", t, "holds a negative time", remedy="Times count from the start.")
-        value = self.loss_curve(start)(time)
+        curve = self.loss_curve(start)
+        value = clock.losses(curve, time, lag=self.stream.lag, jitter=self.stream.jitter)
+        if self._unweighted is not None:
+            plain, until = self._unweighted
+            value = clock.joined(plain.loss_curve(start), curve, until, time)
         return float(value) if time.ndim == 0 else value
 
     def loss_curve(self, start: ArrayLike = 1.0) -> LossCurve:
@@ -266,7 +274,12 @@ class AsyncSGD:
             If `loss` is not positive.
         """
         target = checks.positive("loss", loss, example=1e-3)
-        return self.loss_curve(start).time_below(target, settle=checks.flag("settle", settle))
+        curve = self.loss_curve(start)
+        time = curve.time_below(target, settle=checks.flag("settle", settle))
+        if self._unweighted is not None:
+            plain, until = self._unweighted
+            return clock.joined_time(plain.loss_curve(start), curve, until, target, time)
+        return clock.time_of(curve, time, target, lag=self.stream.lag, jitter=self.stream.jitter)
 
     mean_hitting_time = first_hitting.mean_hitting_time_of_slowest
 
@@ -339,6 +352,18 @@ class AsyncSGD:
     def _nodes(self) -> tuple[Floats, Floats]:
         """Dimensionless learning rates that are solved, and each eigenvalue's shares in them."""
         return gather(self.learning_rate * self.eigenvalues)
+
+    @cached_property
+    def _unweighted(self) -> "tuple[AsyncSGD, float] | None":
+        """The model before weights begin, and when that is, where a method measures them first."""
+        rule = getattr(getattr(self.method, "composed", None), "rate", None)
+        if not isinstance(rule, Tail):
+            return None
+        cycle = self.stream.workers / self.stream.pace
+        plain = self.replace(method=None)
+        if exact_kind(plain.stream) is not None:
+            plain = plain.replace(arrivals="exact")
+        return plain, rule.window[1] * cycle
 
     @cached_property
     def _squares(self) -> SquareCurves:
