@@ -134,8 +134,8 @@ def best_treatment(model: AsyncSGD) -> str:
     """Return the most exact treatment of arrivals that applies."""
     if exact_kind(model.stream) is not None and model.is_plain:
         return "exact"
-    if model.stream.group > 1:
-        return "regular"  # every k-th gradient comes more evenly than each
+    if not model.is_plain:
+        return "regular"  # with the variation of long counts put back by `jitter`
     return "regular" if model.stream.delay.squared_variation < regular_below else "poisson"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, gammaln, pdtr, xlogy
+from scipy.special import gammainc, gammaincc, gammaln, xlogy
 
 from sdde import checks
 from sdde.cluster.rules import Chance, Composed, Fresh, Group, Young
@@ -27,6 +27,8 @@ from .idle_groups import idle_rounds
 from .schedules import tail_factors
 
 Floats = NDArray[np.float64]
+
+_DISPERSION = 0.6  # power of a cycle's squared variation in that of counts over one cycle
 
 
 def stream_of(
@@ -89,7 +91,7 @@ def reduced(stream: Arrivals, method: Any) -> Arrivals:
         case None:
             pass
         case Chance(keep):
-            stream = replace(stream, rate=keep * stream.rate)
+            stream = thinned(stream, keep)
         case Young(age, stop=stop):
             stream = threshold_of_age(stream, age, stop=stop)
         case Fresh(limit, stop=stop):
@@ -126,12 +128,8 @@ def grouped(stream: Arrivals, size: int) -> Arrivals:
     """
     wait = scaled(_waits(size), 1.0 / stream.rate)
     lag = together(stream) + 0.5 * (size - 1.0) / stream.rate
-    jitter = 0.0
-    if stream.kind == "regular":
-        jitter = min(1.0, float(np.mean([law.squared_variation for law in stream.cycles])))
-    return replace(
-        stream, delay=total(stream.delay, wait), group=size, lag=lag, jitter=jitter / stream.rate
-    )
+    jitter = variation(stream) / stream.rate if stream.kind == "regular" else 0.0
+    return replace(stream, delay=total(stream.delay, wait), group=size, lag=lag, jitter=jitter)
 
 
 def together(stream: Arrivals) -> float:
@@ -214,6 +212,18 @@ def _waits(size: int) -> Law:
     return mixture(waits[:size], np.ones(size))
 
 
+def variation(stream: Arrivals) -> float:
+    """Return the mean squared variation of a cycle: of a long count, variance over mean."""
+    return min(1.0, float(np.mean([law.squared_variation for law in stream.cycles])))
+
+
+def thinned(stream: Arrivals, keep: float) -> Arrivals:
+    """Return the stream of which each gradient is kept by chance."""
+    rate = keep * stream.rate
+    jitter = (1.0 - keep + keep * variation(stream)) / rate
+    return replace(stream, rate=rate, jitter=jitter if stream.kind == "regular" else 0.0)
+
+
 def threshold_of_age(stream: Arrivals, age: float, *, stop: bool) -> Arrivals:
     """Return the stream of gradients at most `age` old.
 
@@ -238,9 +248,12 @@ def threshold_of_staleness(stream: Arrivals, limit: int, *, stop: bool) -> Arriv
     weights = weights / weights.sum()
     others = (stream.workers - 1.0) / stream.workers if stream.workers > 1 else 0.0
 
+    # Counts of others' updates vary less than Poisson counts where cycles vary little.
+    spread = max(variation(stream) ** _DISPERSION, 1e-6)
+
     def outcome(rate: float) -> tuple[float, Floats]:
         """Return the rate of admitted gradients when updates come at `rate`."""
-        kept = pdtr(limit - 1.0, others * rate * points)
+        kept = gammaincc((limit - 0.5) / spread + 0.5, others * rate * points / spread)
         if not stop or others == 0.0:
             return stream.rate * float(weights @ kept), kept
         # A cycle ends at its own length or at the limit-th update of the others.
@@ -255,7 +268,9 @@ def threshold_of_staleness(stream: Arrivals, limit: int, *, stop: bool) -> Arriv
         high = root_between(lambda rate: outcome(max(rate, 1e-300))[0] - rate, low, high)
     rate, kept = outcome(high)
     delay = _tilted(stream.delay, weights * kept)
-    return replace(stream, rate=rate, delay=delay, lag=together(stream) if stop else 0.0)
+    jitter = variation(stream) / rate if stream.kind == "regular" else 0.0
+    lag = together(stream) if stop else 0.0
+    return replace(stream, rate=rate, delay=delay, lag=lag, jitter=jitter)
 
 
 def _tilted(law: Law, weights: Floats) -> Law:
