@@ -227,8 +227,8 @@ class AsyncSGD:
             raise checks.fail("t", t, "holds a negative time", remedy="Times count from the start.")
         curve = self.loss_curve(start)
         value = clock.losses(curve, time, lag=self.stream.lag, jitter=self.stream.jitter)
-        if self._unweighted is not None:
-            plain, until = self._unweighted
+        if self.unweighted is not None:
+            plain, until = self.unweighted
             value = clock.joined(plain.loss_curve(start), curve, until, time)
         return float(value) if time.ndim == 0 else value
 
@@ -276,8 +276,8 @@ class AsyncSGD:
         target = checks.positive("loss", loss, example=1e-3)
         curve = self.loss_curve(start)
         time = curve.time_below(target, settle=checks.flag("settle", settle))
-        if self._unweighted is not None:
-            plain, until = self._unweighted
+        if self.unweighted is not None:
+            plain, until = self.unweighted
             return clock.joined_time(plain.loss_curve(start), curve, until, target, time)
         return clock.time_of(curve, time, target, lag=self.stream.lag, jitter=self.stream.jitter)
 
@@ -354,7 +354,7 @@ class AsyncSGD:
         return gather(self.learning_rate * self.eigenvalues)
 
     @cached_property
-    def _unweighted(self) -> "tuple[AsyncSGD, float] | None":
+    def unweighted(self) -> "tuple[AsyncSGD, float] | None":
         """The model before weights begin, and when that is, where a method measures them first."""
         rule = getattr(getattr(self.method, "composed", None), "rate", None)
         if not isinstance(rule, Tail):

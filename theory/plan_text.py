@@ -63,7 +63,9 @@ def _answer(plan: "Plan") -> list[str]:
         f"{plan.learning_rate:.4g}: the expected "
         f"excess loss stays at or below {plan.target_loss:.4g} after time "
         f"{plan.time_to_target:.4g}.",
-        f"Between {low} and {high} workers the time is within 5 % of that.",
+        f"Between {low} and {high} workers the time is within 5 % of that."
+        if low < high
+        else "No other number of workers comes within 5 % of that.",
     ]
     if plan.learning_rate_range is not None:
         slow, fast = plan.learning_rate_range

@@ -26,6 +26,10 @@ def verdict_of(plan: "Plan", points: Sequence[Point]) -> tuple[str, ...]:
     if plan.workers is None:
         return ("No choice that was considered reaches the target.",)
     best = plan.time_to_target
+    if plan.workers == 1:
+        more = _more(plan)
+        alone = "One worker is the fastest: do not go asynchronous, others only add staleness."
+        return (alone, more) if more else (alone,)
     return tuple(
         sentence
         for sentence in (_asynchronous(plan, points, best), _alone(plan, points, best), _more(plan))
@@ -70,8 +74,6 @@ def _asynchronous(plan: "Plan", points: Sequence[Point], best: float) -> str:
 
 
 def _alone(plan: "Plan", points: Sequence[Point], best: float) -> str:
-    if plan.workers == 1:
-        return "One worker is the fastest: others only add staleness."
     single = [p for p in points if p.workers == 1 and p.time <= NEAR * best]
     if not single:
         return ""

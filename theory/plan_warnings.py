@@ -26,6 +26,7 @@ _APPROXIMATE = {
     "StalenessThreshold": "updates of others during a computation are taken as a Poisson count",
     "Ringmaster": "updates of others during a computation are taken as a Poisson count",
     "TailTau": "staleness is taken as a Poisson count over a worker's own cycle",
+    "RandomThinning": "gradients are taken to be kept evenly, with the variation of long counts",
     "DelayCompensated": "squared gradients are replaced by their means along the path",
 }
 
@@ -59,7 +60,8 @@ def warnings_of(
     name = type(method).__name__
     if name in _APPROXIMATE:
         found.append(f"The model of {name} is approximate: {_APPROXIMATE[name]}.")
-    if time_range is not None and time_range[1] > _SPREAD * time_range[0]:
+    exact = isinstance(model, AsyncSGD) and model.arrivals == "exact"
+    if time_range is not None and not exact and time_range[1] > _SPREAD * time_range[0]:
         last = f"{time_range[1]:.4g}" if math.isfinite(time_range[1]) else "never"
         found.append(
             f"Treatments of the arrivals disagree: {time_range[0]:.4g} to {last} for this choice; "

@@ -322,7 +322,11 @@ def _answer(
         warnings=warnings_of(
             question, objective, system, search.method, shown, spread, measured
         ),
-        pareto=pareto_front(question.tried.values()), question=question,
+        pareto=pareto_front(
+            point for point in question.tried.values()
+            if best is not None and point.time >= best.time_to_target
+        ),
+        question=question,
     )  # fmt: skip
     points = [
         item.point or Point(math.inf, 0, math.nan, item.method, math.inf)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sdde.cluster.quadratic import per_axis
 
+from . import clock
 from .async_sgd import AsyncSGD
 from .loss_curve import LossCurve
 from .loss_mixing import mixed
@@ -37,13 +38,16 @@ def times_to(model: Any, rates: Floats, target: float, start: Any) -> Floats:
     start : float or array
         Distance from the minimum along each eigenvector.
     """
-    if isinstance(model, SynchronousSGD):
+    if isinstance(model, SynchronousSGD) or model.unweighted is not None:
         return np.array(
             [model.replace(learning_rate=float(eta)).time_to(target, start) for eta in rates]
         )
-    return np.array(
-        [curve.time_below(target, settle=True) for curve in curves(model, rates, start)]
-    )
+    lag, jitter = model.stream.lag, model.stream.jitter
+    found = []
+    for curve in curves(model, rates, start):
+        time = curve.time_below(target, settle=True)
+        found.append(clock.time_of(curve, time, target, lag=lag, jitter=jitter))
+    return np.array(found)
 
 
 def curves(model: AsyncSGD, rates: Floats, start: Any) -> list[LossCurve]:
