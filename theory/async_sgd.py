@@ -172,7 +172,9 @@ class AsyncSGD:
         negative where the mean diverges. The expected noise-free loss falls at about twice this
         rate.
         """
-        return float(self.rates.min())
+        # It rises with the damping up to critical damping and falls afterwards.
+        ends = np.array([self.eigenvalues.min(), self.eigenvalues.max()])
+        return float(worker_limits.mean_rates(self.stream, self.learning_rate * ends).min())
 
     @cached_property
     def rates(self) -> Floats:
@@ -197,7 +199,7 @@ class AsyncSGD:
 
     def is_mean_square_stable(self) -> bool:
         """Return whether the expected loss stays bounded: what training needs."""
-        return self.is_stable() and self.mean_square_index() < 1.0
+        return worker_limits.is_bounded(self.stream, self.learning_rate * self.eigenvalues)
 
     # ---- the loss -----------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlog1py, xlogy
 
+from . import many_in_step
 from .panels import ORDER, rules
 
 Floats = NDArray[np.float64]
@@ -161,18 +162,17 @@ def in_step(alpha: Floats, workers: int, cycle: float = 1.0) -> SquareCurves:
     exactly `workers` each.
     """
     panels = int(HORIZON) if workers > 1 else int(4 * HORIZON)
-    mean, kernel = fixed_staleness(alpha, workers - 1, panels * workers)
-    spread = np.concatenate([np.zeros((len(alpha), 1)), np.cumsum(kernel[:, :-1] ** 2, axis=1)], 1)
-    per_update = np.stack([mean**2, spread])
     share = rules().nodes
     count = np.arange(workers + 1.0)
     choose = gammaln(workers + 1.0) - gammaln(count + 1.0) - gammaln(workers - count + 1.0)
     chance = np.exp(
         choose + xlogy(count, share[:, None]) + xlog1py(workers - count, -share[:, None])
     )
-    index = (np.arange(panels)[:, None] * workers + np.arange(workers + 1)).ravel()
-    blocks = per_update[:, :, index].reshape(2, len(alpha), panels, workers + 1)
-    square = blocks @ chance.T
+    few = workers < many_in_step.FEWEST
+    if few or float(alpha.max()) * workers > many_in_step.LARGEST_DAMPING:
+        square = _update_by_update(alpha, workers, panels, chance)
+    else:
+        square = many_in_step.mean_squares(alpha, workers, panels, chance)
     z, c = discrete_root(alpha, workers - 1)
     real = z.imag == 0.0
     stable = np.abs(z) < 1.0
@@ -196,6 +196,15 @@ def in_step(alpha: Floats, workers: int, cycle: float = 1.0) -> SquareCurves:
         level,
         beats=workers,
     )
+
+
+def _update_by_update(alpha: Floats, workers: int, panels: int, chance: Floats) -> Floats:
+    """Return the mean squares within cycles, from every single update."""
+    mean, kernel = fixed_staleness(alpha, workers - 1, panels * workers)
+    spread = np.concatenate([np.zeros((len(alpha), 1)), np.cumsum(kernel[:, :-1] ** 2, axis=1)], 1)
+    index = (np.arange(panels)[:, None] * workers + np.arange(workers + 1)).ravel()
+    blocks = np.stack([mean**2, spread])[:, :, index]
+    return blocks.reshape(2, len(alpha), panels, workers + 1) @ chance.T
 
 
 def _squares(f: Complexes, real: NDArray[np.bool_]) -> Complexes:

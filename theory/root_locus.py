@@ -35,8 +35,9 @@ def polish(law: Law, s: Complexes, damping: Floats, steps: int = 40) -> Complexe
     with np.errstate(all="ignore"):
         for _ in range(steps):
             at, a = s[moving], damping[moving]
-            value = at + a * law.laplace(at)
-            move = value / (1.0 - a * law.laplace(at, power=1))
+            transform, moment = law.laplace_pair(at)
+            value = at + a * transform
+            move = value / (1.0 - a * moment)
             move = np.where(value == 0.0, 0.0, move)
             s[moving] = at - move
             size, scale = np.abs(move), np.abs(at)

@@ -19,7 +19,7 @@ from .renewal import Renewal
 
 Floats = NDArray[np.float64]
 
-_DIRECT = 48  # distinct values that are solved one by one; more are gathered on nodes
+DIRECT = 48  # distinct values that are solved one by one; more are gathered on nodes
 
 
 def square_curves(stream: Arrivals, alpha: Floats) -> exact.SquareCurves:
@@ -51,7 +51,7 @@ def gather(alpha: Floats) -> tuple[Floats, Floats]:
     span = math.log(distinct[-1] / distinct[0])
     # A decaying exponential of exp(x) is analytic and bounded for |Im x| < pi/2.
     height = math.pi / max(span, 1e-9)
-    count = max(_DIRECT, math.ceil(32.0 / math.log(height + math.hypot(1.0, height))))
+    count = max(DIRECT, math.ceil(32.0 / math.log(height + math.hypot(1.0, height))))
     if distinct.size <= count:
         shares = np.zeros((alpha.size, distinct.size))
         shares[np.arange(alpha.size), inverse] = 1.0

@@ -25,7 +25,7 @@ from .characteristic import critical_damping, rightmost_roots, stability_limit
 from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
-from .squares import gather
+from .squares import DIRECT, gather
 
 if TYPE_CHECKING:
     from .async_sgd import AsyncSGD
@@ -153,10 +153,29 @@ def mean_is_stable(stream: Arrivals, alpha: Floats) -> bool:
     if stream.kind == "exact":
         return bool(np.all(mean_rates(stream, alpha) > 0.0))
     unit = scales(stream)
-    damping = unit.damping(np.unique(alpha))
+    damping = unit.damping(_some(alpha))
     if damping[-1] < 1.0:
         return True
     return bool(np.isfinite(kernel_energy(unit.law, damping)).all())
+
+
+def is_bounded(stream: Arrivals, alpha: Floats) -> bool:
+    """Return whether every mean square stays bounded."""
+    if stream.kind == "regular":
+        return float(alpha.max()) < 2.0 * stream.group and mean_is_stable(stream, alpha)
+    if stream.kind == "exact":
+        return mean_is_stable(stream, alpha) and mean_square_index(stream, alpha.max()) < 1.0
+    unit, some = scales(stream), _some(alpha)
+    energy = kernel_energy(unit.law, unit.damping(some))
+    return bool(np.isfinite(energy).all() and unit.strength(some[-1]) * energy[-1] < 1.0)
+
+
+def _some(alpha: Floats) -> Floats:
+    """Return the distinct values, in order; of many a few, with the largest, which decides."""
+    distinct = np.unique(alpha)
+    if distinct.size <= DIRECT:
+        return distinct
+    return distinct[np.linspace(0, distinct.size - 1, 12).astype(int)]
 
 
 def mean_matrix(alpha: Floats, rates: Floats, counts: NDArray[Any]) -> Floats:

@@ -38,6 +38,8 @@ _ABSCISSAS: dict[str, Callable[..., float]] = {
     "pareto": lambda b: 0.0,
     "lomax": lambda c: 0.0,
 }
+_CLOSED = ("expon", "gamma", "erlang", "uniform")  # families with a closed transform
+_BLOCK = 2_000_000  # values of a temporary: 16-32 MB
 _MANY = 1000  # measurements that quadratures still take one by one
 _EXAMPLE = "a number, scipy.stats.gamma(4, scale=0.25), or np.array([0.9, 1.1, 1.0])"
 
@@ -120,13 +122,25 @@ class Law:
         outside = (np.real(at) <= self.convergence_abscissa) & (np.real(at) < 0.0)
         return np.where(outside, np.inf, result) if outside.any() else result
 
+    def laplace_pair(self, s: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the transforms of power 0 and 1 at few arguments, for Newton's iteration."""
+        closed = self.transform is not None or self.kind in ("constant", "exponential")
+        values, weights = (np.empty(0), np.empty(0)) if closed else self.nodes()
+        if closed or self._parameters[0] in _CLOSED or s.size * values.size > _BLOCK:
+            return self.laplace(s), self.laplace(s, power=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            pair = np.exp(-np.multiply.outer(s, values)) @ np.stack([weights, weights * values], 1)
+        outside = (np.real(s) <= self.convergence_abscissa) & (np.real(s) < 0.0)
+        pair[outside] = np.inf
+        return pair[..., 0], pair[..., 1]
+
     def _transform(self, s: NDArray[Any], power: int) -> NDArray[Any]:
         if self.transform is not None:
             return self.transform(s, power)
         if self.kind == "constant":
             return self.mean**power * np.exp(-s * self.mean)
         name, shapes, loc, scale = self._parameters
-        if name in ("expon", "gamma", "erlang", "uniform"):
+        if name in _CLOSED:
             # T = loc + scale * Z with the transform of Z known: expand (loc + scale Z)^power.
             shape = shapes[0] if shapes else 1.0
             moments = uniform_moments if name == "uniform" else gamma_moments
@@ -140,7 +154,7 @@ class Law:
         weights = weights * values**power
         flat = s.reshape(-1)
         out = np.empty(flat.shape, dtype=flat.dtype)
-        step = max(1, 2_000_000 // len(values))  # bounds the temporary to 16-32 MB
+        step = max(1, _BLOCK // len(values))
         for start in range(0, flat.size, step):
             part = flat[start : start + step]
             out[start : start + step] = np.exp(-np.multiply.outer(part, values)) @ weights

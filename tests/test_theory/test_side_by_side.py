@@ -8,7 +8,7 @@ import scipy.stats
 
 from sdde import cluster, theory
 from sdde.equation.laws import as_law
-from sdde.theory import cycle, panels, side_by_side
+from sdde.theory import cycle, exact, panels, side_by_side
 from sdde.theory import worker_limits as limits
 
 LINK = cluster.SharedLink(scipy.stats.expon(scale=0.05))
@@ -94,3 +94,15 @@ def test_values_of_a_sum_keep_its_transform(law, scale):
     np.testing.assert_allclose(values, first.laplace(s) * second.laplace(s), atol=1e-5)
     assert both.mean == pytest.approx(first.mean + second.mean, rel=1e-12)
     assert both.variance == pytest.approx(first.variance + second.variance, rel=1e-9)
+
+
+@pytest.mark.parametrize("workers", [160, 333, 1000])
+def test_many_workers_in_step_are_polynomials_of_the_update(workers, monkeypatch):
+    """Twenty-four places in a cycle against every single update, up to the stability limit."""
+    edge = 2.0 * math.sin(math.pi / (2.0 * (2.0 * workers - 1.0)))
+    alpha = edge * np.array([1e-3, 0.1, 0.5, 0.9, 0.999, 1.2])
+    few = exact.in_step(alpha, workers).square
+    monkeypatch.setattr(exact.many_in_step, "FEWEST", math.inf)
+    every = exact.in_step(alpha, workers).square
+    scale = np.abs(every).max(axis=(2, 3), keepdims=True)
+    np.testing.assert_allclose(few / scale, every / scale, atol=2e-12)
