@@ -6,33 +6,16 @@ numbers.
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdde import checks
+from sdde import checks, description_objective
 from sdde.errors import ArgumentError
 
 MODES = 16  # to which the spectrum of a measured objective is condensed
-EXAMPLE = """\
-# A description for `sdde plan` and `sdde compare`. Times are in any one unit; here seconds.
-
-learning_rate = 0.02        # optional: the learning rate of your run
-target_loss = 0.05          # optional: excess loss (above the minimum) that you want to reach
-
-[system]
-workers = 8                 # how many you have
-compute_time = { law = "gamma", a = 4.0, scale = 0.25 }   # any scipy.stats law and its parameters,
-# compute_time = 1.0                                      # or a number,
-# compute_time = [0.9, 1.0, 1.4]                          # or measurements,
-# trace = "trace.csv"                                     # or the log of a real run
-# communication = 0.1       # optional: a law, on a link of each worker's own
-
-[objective]
-eigenvalues = [1.0, 0.5, 0.1]   # of the Hessian at the minimum
-noise = 0.3                     # standard deviation of each component of a stochastic gradient
-start = 1.0                     # distance from the minimum at the start, per component
-"""
+_COMPUTE = ("compute_time", "compute_times", "trace")
+_LINKS = ("communication", "shared_link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +35,8 @@ class Description:
     workers : int or None
         How many workers there are now; the plan may use more.
     trace : sdde.cluster.Trace or None
+    limits : dict
+        What the plan is held to, as keywords of `sdde.theory.plan`.
     """
 
     name: str
@@ -62,6 +47,16 @@ class Description:
     target_loss: float | None = None
     workers: int | None = None
     trace: Any = None
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+def target_of(description: Description, asked: float | None) -> float:
+    """Return the target loss: as asked, as described, or 2 % of the loss at the start."""
+    if asked is not None:
+        return checks.positive("target_loss", asked, example=0.01)
+    if description.target_loss is not None:
+        return description.target_loss
+    return 0.02 * description.objective.initial_loss
 
 
 def describe(source: str | None) -> Description:
@@ -109,38 +104,81 @@ def of_trace(trace: Any, name: str) -> Description:
 
 
 def _from_toml(path: Path) -> Description:
-    from sdde.cluster import Quadratic, System, Trace
+    from sdde.cluster import SharedLink, System, Trace
+    from sdde.theory import condense
 
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ArgumentError(f"{path.name} is not valid TOML: {error}.") from None
-    _known(content, ("system", "objective", "learning_rate", "target_loss"), path.name)
+    _known(content, ("system", "objective", "limits", "learning_rate", "target_loss"), path.name)
     machines, shape = _section(content, "system", path), _section(content, "objective", path)
-    _known(machines, ("workers", "compute_time", "communication", "trace"), "[system]")
-    _known(shape, ("eigenvalues", "noise", "start"), "[objective]")
-    trace = None
-    if "trace" in machines:
+    _known(machines, ("workers", *_COMPUTE, *_LINKS, "update_time"), "[system]")
+    _known(shape, description_objective.KNOWN, "[objective]")
+    source = _only(machines, _COMPUTE, path.name)
+    trace, workers = None, machines.get("workers")
+    if source == "trace":
         trace = Trace.read(path.parent / str(machines["trace"]))
         compute, workers = trace.cycle_time(), machines.get("workers", trace.workers)
-    elif "compute_time" in machines:
-        compute, workers = _law(machines["compute_time"]), machines.get("workers")
+    elif source == "compute_times":
+        compute = _laws("compute_times", machines["compute_times"])
+    elif source == "compute_time":
+        compute = _law(machines["compute_time"])
     else:
         raise ArgumentError(f"{path.name}: [system] has neither compute_time nor trace.")
-    link = machines.get("communication")
-    if "eigenvalues" not in shape:
-        raise ArgumentError(f"{path.name}: [objective] has no eigenvalues, for example [1.0, 0.1].")
+    link = _only(machines, _LINKS, path.name)
+    communication = None
+    if link == "communication":
+        communication = _law(machines[link])
+    elif link == "shared_link":
+        entry = machines[link]
+        if not isinstance(entry, dict) or "time" not in entry:
+            raise checks.fail(
+                "shared_link", entry, "does not say how long a transfer takes",
+                remedy="For example shared_link = { time = 0.01, capacity = 1 }.",
+            )  # fmt: skip
+        _known(entry, ("time", "capacity"), "shared_link")
+        communication = SharedLink(_law(entry["time"]), capacity=entry.get("capacity", 1))
+    server = machines.get("update_time")
     return Description(
         name=path.name,
-        system=System(compute, workers=workers, communication=None if link is None else _law(link)),
-        objective=Quadratic(
-            shape["eigenvalues"], noise=shape.get("noise", 0.0), start=shape.get("start", 1.0)
+        system=System(
+            compute, workers=workers, communication=communication,
+            update_time=None if server is None else _law(server),
         ),
+        objective=condense(description_objective.quadratic_of(shape, path.name), MODES),
         workers=None if workers is None else checks.integer("workers", workers, lowest=1),
         learning_rate=_positive(content, "learning_rate"),
         target_loss=_positive(content, "target_loss"),
         trace=trace,
-    )
+        limits=_limits(content.get("limits", {})),
+    )  # fmt: skip
+
+
+def _only(section: dict[str, Any], names: tuple[str, ...], where: str) -> str | None:
+    """Return which of some entries is there, at most one of which may be."""
+    given = [name for name in names if name in section]
+    if len(given) > 1:
+        raise ArgumentError(f"{where}: [system] has {given[0]} and {given[1]}; give one of them.")
+    return given[0] if given else None
+
+
+def _limits(section: Any) -> dict[str, Any]:
+    """Return the section [limits] as keywords of the plan."""
+    from sdde.cluster.method_names import method_named
+
+    if not isinstance(section, dict):
+        raise checks.fail("limits", section, "is not a section", remedy="Write [limits].")
+    _known(section, ("max_workers", "margin", "methods"), "[limits]")
+    limits = dict(section)
+    if "methods" in limits:
+        names = limits["methods"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise checks.fail(
+                "methods", names, "is not a list of names", remedy='methods = ["async", "sync"]'
+            )
+        limits["methods"] = [method_named(name) for name in names]
+    return limits
 
 
 def _positive(content: dict[str, Any], name: str) -> float | None:
@@ -162,6 +200,15 @@ def _known(section: dict[str, Any], allowed: tuple[str, ...], where: str) -> Non
             raise ArgumentError(
                 f"{where} has an unknown entry {key!r}. Known: {', '.join(allowed)}."
             )
+
+
+def _laws(name: str, values: Any) -> list[Any]:
+    if not isinstance(values, list) or not values:
+        raise checks.fail(
+            name, values, "is not a list of laws, one for each worker",
+            remedy=f"For example {name} = [1.0, 1.0, 2.0].",
+        )  # fmt: skip
+    return [_law(value) for value in values]
 
 
 def _law(value: Any) -> Any:

@@ -112,7 +112,8 @@ def _draw_staleness_of(axes: "Axes", comparison: Any) -> None:
     if trace is not None and "worker" in trace:
         case = next((one for one in comparison.cases if one.workers == trace.workers), case)
     axes.bar(range(len(case.staleness)), case.staleness, color="C1", alpha=0.5, label="runs")
-    axes.plot(case.predicted_staleness, "k.-", linewidth=1.0, label="theory")
+    if case.predicted_staleness is not None:
+        axes.plot(case.predicted_staleness, "k.-", linewidth=1.0, label="theory")
     if trace is not None and "worker" in trace and trace.workers == case.workers:
         counts = np.bincount(trace.staleness())
         axes.plot(counts / counts.sum(), "C2s", markersize=4, label="real run")
@@ -128,14 +129,17 @@ def _draw_staleness_of(axes: "Axes", comparison: Any) -> None:
 def _draw_losses(axes: "Axes", comparison: Any) -> None:
     """Draw the mean loss of each account for the planned number of workers and one other."""
     styles = {
-        "SDDE, closed form": "k:", "SDDE paths": "C0o", "closed form": "k-", "discrete runs": "C1-",
-        "real objective": "C2:",
+        "sdde": ("SDDE, closed form", "k:"), "paths": ("SDDE paths", "C0o"),
+        "theory": ("theory", "k-"), "runs": ("discrete runs", "C1-"),
+        "objective": ("real objective", "C2:"),
     }  # fmt: skip
-    for number, case in enumerate(comparison.cases):
-        for account in case.accounts:
-            style = styles[account.name]
-            label = account.name if number == len(comparison.cases) - 1 else None
-            width = 1.6 if label else 0.9
+    shown: set[str] = set()
+    for case in comparison.cases:
+        for key, account in case.accounts.items():
+            name, style = styles[key]
+            label = name if name not in shown else None
+            shown.add(name)
+            width = 1.6 if case.workers == comparison.plan.workers else 0.9
             axes.plot(
                 case.times[1:], account.loss[1:], style, linewidth=width, label=label,
                 markersize=3.5, markevery=4,
@@ -146,9 +150,10 @@ def _draw_losses(axes: "Axes", comparison: Any) -> None:
                     case.times, low, account.loss + 2 * account.error,
                     color=style[:2], alpha=0.2, linewidth=0,
                 )  # fmt: skip
-        at = len(case.times) // 2
+        loss = case.accounts["theory"].loss
+        at = min(len(case.times) // 2, int(np.isfinite(loss).sum()) - 1)
         axes.annotate(
-            f"{case.workers} workers", (case.times[at], case.accounts[0].loss[at]),
+            f"{case.workers} workers", (case.times[at], loss[at]),
             xytext=(4, 6), textcoords="offset points", fontsize=9,
         )  # fmt: skip
     axes.axhline(comparison.plan.target_loss, color="0.6", linewidth=0.8, linestyle="--")
@@ -163,6 +168,8 @@ def _draw_times(axes: "Axes", comparison: Any) -> None:
         if not row.quantity.startswith("time to"):
             continue
         for estimate, color, shift in ((row.paths, "C0", -0.06), (row.runs, "C1", 0.06)):
+            if estimate is None:
+                continue
             axes.errorbar(
                 row.workers + shift, estimate.value, 2 * estimate.error,
                 fmt="o", color=color, markersize=5, capsize=3,

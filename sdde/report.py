@@ -1,39 +1,20 @@
 """One self-contained HTML page: headings, paragraphs, tables and figures, nothing from the network.
 
-Every text passes through `html.escape`, so that names from logs and files cannot become markup.
-The page is readable on a phone and follows the reader's light or dark setting.
+Every text passes through `html.escape`, so that names from logs and files cannot become markup. On
+a narrow screen each row of a table becomes a card.
 """
 
 import html
 import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --page: #ffffff; --line: #d8dee4;
-        --good: #1a7f37; --bad: #b42318; --card: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --soft: #9da7b3; --page: #0d1117; --line: #30363d; --good: #3fb950;
-          --bad: #ff7b72; --card: #161b22; }
-}
-body { margin: 0 auto; max-width: 72rem; padding: 1.2rem; background: var(--page); color:
-var(--ink);
-       font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0.4rem 0 0.8rem; }
-h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; border-bottom: 1px solid var(--line); }
-p.answer { font-size: 1.15rem; background: var(--card); border-left: 4px solid var(--good);
-           padding: 0.8rem 1rem; }
-p.small, figcaption, caption { color: var(--soft); font-size: 0.9rem; text-align: left; }
-div.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.88rem; }
-th, td { padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid var(--line);
-         white-space: nowrap; }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-td.good { color: var(--good); } td.bad { color: var(--bad); font-weight: 600; }
-figure { margin: 1rem 0; }
-figure svg { width: 100%; height: auto; background: #ffffff; border-radius: 6px; }
-pre { background: var(--card); padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }
-"""
+from sdde.report_style import INK, STYLE, themed
+
+_SIZE = (5.2, 3.9)  # of a figure, in inches: its text stays readable on a phone
+_SHORT = 18  # letters of a label of which three fit beside each other
+_LONG = 40  # letters from which on a cell is prose
 
 
 def heading(text: str) -> str:
@@ -42,7 +23,7 @@ def heading(text: str) -> str:
 
 
 def paragraph(text: str, *, style: str = "") -> str:
-    """Return a paragraph; `style` is ``""``, ``"answer"`` or ``"small"``."""
+    """Return a paragraph; `style` is ``""``, ``"answer"``, ``"answer warning"`` or ``"small"``."""
     return f'<p class="{html.escape(style)}">{html.escape(text)}</p>'
 
 
@@ -56,45 +37,141 @@ def preformatted(text: str) -> str:
     return f"<pre>{html.escape(text)}</pre>"
 
 
+def folded(summary: str, blocks: Iterable[str]) -> str:
+    """Return blocks that open when their summary is clicked."""
+    inside = "\n".join(blocks)
+    return f"<details><summary>{html.escape(summary)}</summary>\n{inside}\n</details>"
+
+
+def facts(items: Iterable[tuple[str, str, str]]) -> str:
+    """Return cards with a name, a value and a remark each."""
+    cards = [
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}"
+        + (f"<small>{html.escape(remark)}</small>" if remark else "")
+        + "</dd></div>"
+        for name, value, remark in items
+    ]
+    return f'<dl class="facts">{"".join(cards)}</dl>'
+
+
 def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
     *,
     caption: str = "",
-    verdict: int = -1,
+    verdict: int | None = None,
+    group: int | None = None,
 ) -> str:
-    """Return a table; the column number `verdict` is coloured by whether it begins with "yes"."""
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    body = []
-    for row in rows:
+    """Return a table; columns of numbers are set to the right.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    rows : iterable of sequences
+    caption : str
+    verdict : int, optional
+        Column coloured by whether it begins with "yes" or with "no".
+    group : int, optional
+        Column whose changes are marked by a line.
+    """
+    body = [[str(cell) for cell in row] for row in rows]
+    numeric = [bool(body) and all(_is_number(row[i]) for row in body) for i in range(len(columns))]
+    head = "".join(
+        f'<th{_class("n" if numeric[i] else "")} scope="col">{html.escape(name)}</th>'
+        for i, name in enumerate(columns)
+    )
+    lines, before = [], None
+    for row in body:
         cells = []
-        for number, cell in enumerate(row):
-            text = str(cell)
-            mark = ("good" if text.startswith("yes") else "bad") if number == verdict else ""
-            cells.append(f'<td class="{mark}">{html.escape(text)}</td>')
-        body.append(f"<tr>{''.join(cells)}</tr>")
+        for i, text in enumerate(row):
+            marks = ["n" if numeric[i] else "", "text" if len(text) > _LONG else ""]
+            marks.append("empty" if text in ("", "-") else "")
+            if i == verdict:
+                low = text.lower()
+                marks.append("good" if low.startswith("yes") else "bad" if low[:2] == "no" else "")
+            cells.append(
+                f'<td{_class(*marks)} data-label="{html.escape(columns[i])}">'
+                f"{html.escape(text)}</td>"
+            )
+        changed = group is not None and before is not None and row[group] != before
+        before = None if group is None else row[group]
+        lines.append(f"<tr{_class('gap' if changed else '')}>{''.join(cells)}</tr>")
     label = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     return (
         f'<div class="wide"><table>{label}<thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
-def figure(drawing: Any, *, caption: str = "") -> str:
-    """Return a matplotlib figure as inline SVG."""
-    buffer = io.StringIO()
-    drawing.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    text = buffer.getvalue()
-    svg = text[text.index("<svg") :]
-    label = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{svg}{label}</figure>"
+def _class(*names: str) -> str:
+    used = " ".join(name for name in names if name)
+    return f' class="{used}"' if used else ""
 
 
-def page(title: str, blocks: Iterable[str]) -> str:
+def _is_number(text: str) -> bool:
+    return bool(re.match(r"^[-+±]?[\d.]|^-?$|^(never|inf|diverges)$", text)) and len(text) < _LONG
+
+
+def figure(
+    draw: Callable[[Any], None], *, key: str, caption: str, size: tuple[float, float] = _SIZE
+) -> str:
+    """Return what a function draws into axes as inline SVG, with colours that follow the page.
+
+    Parameters
+    ----------
+    draw : callable
+        Gets matplotlib axes; takes its colours from `sdde.report_style.INK`.
+    key : str
+        Short name, unique on the page.
+    caption : str
+    size : tuple of float
+        Inches.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    look = {
+        "svg.fonttype": "none", "svg.hashsalt": key, "text.parse_math": False,
+        "font.size": 11.2, "text.color": INK["ink"], "axes.labelcolor": INK["ink"],
+        "axes.edgecolor": INK["soft"], "xtick.color": INK["soft"], "ytick.color": INK["soft"],
+        "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none",
+        "axes.spines.top": False, "axes.spines.right": False, "axes.labelsize": 11.2,
+        "legend.frameon": False, "legend.fontsize": 10.8,
+        "legend.labelcolor": INK["ink"], "axes.grid": True, "grid.color": INK["line"],
+        "grid.linewidth": 0.6, "axes.axisbelow": True,
+    }  # fmt: skip
+    with mpl.rc_context(look):
+        drawing = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(drawing)
+        axes = drawing.add_subplot()
+        draw(axes)
+        shown = axes.get_legend_handles_labels()
+        if shown[1]:
+            columns = 2 if max(map(len, shown[1])) > _SHORT else 3
+            drawing.legend(*shown, loc="outside lower left", ncols=columns)
+        buffer = io.StringIO()
+        drawing.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = themed(svg[svg.index("<svg") :], key)
+    label = html.escape(caption)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return f"<figure>{svg}<figcaption>{label}</figcaption></figure>"
+
+
+def figures(items: Iterable[str]) -> str:
+    """Return figures side by side where there is room."""
+    return f'<div class="figures">{"".join(items)}</div>'
+
+
+def page(title: str, blocks: Iterable[str], *, source: str = "") -> str:
     """Return the whole page."""
+    above = f"<p>{html.escape(source)}</p>" if source else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n" + "\n".join(blocks) + "\n</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<header>{above}<h1>{html.escape(title)}</h1></header>\n<main>\n"
+        + "\n".join(blocks)
+        + "\n</main>\n</body>\n</html>\n"
     )

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from sdde.cluster.runs import Runs
 
 _NAMES = {
-    "loss": "loss above the minimum", "accuracy": "accuracy", "test_loss": "test loss",
-    "test_accuracy": "test accuracy", "test_error": "test error",
+    "test_loss": "test loss", "test_accuracy": "test accuracy", "test_error": "test error",
 }  # fmt: skip
 _CROWD = 20  # runs from which on a band says more than lines
 _BARS = 30  # gradients of each worker that are drawn by default
@@ -67,9 +66,18 @@ def plot_curve(runs: "Runs", ax: "Axes | None" = None, *, of: str, against: str)
     if lost:
         axes.set_title(f"{lost} of {len(runs.loss)} runs diverged", fontsize="medium")
     axes.set_xlabel(against)
-    axes.set_ylabel(_NAMES.get(of, of))
+    axes.set_ylabel(_label(runs, of))
     axes.legend(frameon=False)
     return axes
+
+
+def _label(runs: "Runs", of: str) -> str:
+    """Return what a curve shows; the minimum of a network is not known, so its loss is as it is."""
+    from sdde.cluster.network import Network
+
+    if of == "loss" and not isinstance(runs.objective, Network):
+        return "loss above the minimum"
+    return _NAMES.get(of, of)
 
 
 def plot_run_staleness(runs: "Runs", ax: "Axes | None" = None) -> "Axes":

@@ -28,13 +28,14 @@ VALUES_OF_CLUSTER = {
         "changing",
     )
 }
-# The files that hold the theory against the simulator, and the page it is shown on.
+# The files that hold the theory against the simulator, and the pages that show plans.
 COMPARISON = {
-    "sdde.theory.comparison",
-    "sdde.theory.comparison_page",
-    "sdde.theory.plan_checking",
-    "sdde.theory.simulated_times",
-}
+    f"sdde.theory.{name}"
+    for name in (
+        "comparison", "comparison_page", "live_account", "plan_checking", "plan_page",
+        "simulated_limits", "simulated_times", "study",
+    )
+}  # fmt: skip
 
 
 def module_of(path: Path) -> str:

@@ -1,9 +1,8 @@
-"""Theory against paths and runs: the only file here that imports the simulator.
+"""Theory against paths and runs: the same system answered several times.
 
-One description of a system is answered three times: in closed form, by paths of the SDDE with
-Poisson gradient arrivals, and by event-by-event runs. The three share no code beyond the
-description, so agreement is evidence for each, and where they differ one sees what the SDDE leaves
-out.
+One description of a system is answered in closed form, by paths of the SDDE with Poisson gradient
+arrivals, by event-by-event runs, and on request by a real run. They share no code beyond the
+description, so agreement is evidence for each, and where they differ one sees what is left out.
 """
 
 import math
@@ -13,25 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sdde import checks, cluster
-from sdde.errors import ArgumentError
+from sdde import checks
+from sdde.cluster import AsyncSGD as PlainMethod
+from sdde.cluster import LiveRun, Quadratic, System
+from sdde.engine.seeds import seed_of
 
-from .accounts import EXACT, MODEL, Account, Case, Estimate, Row, averaged, crossing
+from .accounts import Case, Row, Verdict, plain, verdicts
 from .async_sgd import AsyncSGD
 from .condensing import condense
+from .live_account import LiveAccount, account, train
+from .plan_models import neighbours
 from .plan_search import model_of
 from .planning import Plan, plan
-
-Floats = NDArray[np.float64]
+from .study import Study
 
 MODES = 16  # of the spectrum that paths and runs are made of
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Closed form, SDDE paths and discrete runs of one plan, side by side.
+    """Closed form, SDDE paths and discrete runs of one plan and its neighbours, side by side.
 
     Attributes
     ----------
@@ -44,6 +45,9 @@ class Comparison:
         Loss curves and staleness at each number of workers.
     trace : sdde.cluster.Trace or None
         The log of the real run behind the comparison.
+    live : LiveAccount or None
+        A real run made for this comparison: ``steps`` from the plan to the run, and ``words``
+        that say where the differences come from.
     settings : dict
         Paths, runs, seed: what is needed to make it again.
 
@@ -64,6 +68,7 @@ class Comparison:
     rows: tuple[Row, ...]
     cases: tuple[Case, ...]
     trace: Any = None
+    live: LiveAccount | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -72,8 +77,15 @@ class Comparison:
         return all(row.agrees for row in self.rows)
 
     @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One verdict for the update rate, the staleness law, the loss curve, the time to the
+        target and the divergence limit, each with its tolerance and what that means.
+        """
+        return verdicts(self.rows)
+
+    @property
     def table(self) -> list[dict[str, Any]]:
-        """The rows as plain records."""
+        """The rows as plain records; numbers may be ``nan`` and ``inf``."""
         return [
             {
                 "workers": row.workers,
@@ -84,13 +96,49 @@ class Comparison:
                 "closed_form": row.theory,
                 "discrete_runs": row.runs.value,
                 "runs_error": row.runs.error,
+                "tolerance": row.tolerance.share,
                 "agrees": row.agrees,
             }
             for row in self.rows
         ]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but curves as plain numbers and text for JSON; None for infinity."""
+
+        def bare(value: Any) -> Any:
+            return plain(value) if isinstance(value, float) else value
+
+        live = self.live and {
+            "steps": [
+                {
+                    "name": step.name, "dropped": step.dropped,
+                    "update_rate": plain(step.update_rate), "staleness": plain(step.staleness),
+                    "time_to_target": plain(step.needed.value), "error": plain(step.needed.error),
+                }
+                for step in self.live.steps
+            ],
+            "words": list(self.live.words),
+            "staleness_overlap": plain(self.live.overlap),
+        }  # fmt: skip
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "verdicts": [
+                {
+                    "quantity": verdict.quantity, "agrees": verdict.agrees, "rows": verdict.rows,
+                    "beyond_chance": plain(verdict.beyond_chance),
+                    "allowed": list(verdict.allowed), "meaning": verdict.meaning,
+                }
+                for verdict in self.verdicts
+            ],
+            "table": [{key: bare(value) for key, value in row.items()} for row in self.table],
+            "live": live,
+            "plan": self.plan.to_dict(),
+            "settings": self.settings,
+        }  # fmt: skip
+
     def __str__(self) -> str:
-        from .comparison_page import terminal
+        from .comparison_text import terminal
 
         return terminal(self)
 
@@ -109,69 +157,86 @@ class Comparison:
             If the file cannot be written.
         """
         from .comparison_page import page
+        from .plan_page import write
 
-        target = Path(path)
-        try:
-            target.write_text(page(self), encoding="utf-8")
-        except OSError as error:
-            raise ArgumentError(f"{path} cannot be written: {error}.") from None
-        return target.resolve()
+        return write(path, page(self))
 
 
 def compare(
-    subject: Plan,
+    subject: Plan | AsyncSGD,
     *,
     runs: int = 200,
     paths: int = 200,
     workers: Iterable[int] | None = None,
     rng: Any = None,
+    start: Any = 1.0,
+    target_loss: float | None = None,
     training: Any = None,
     trace: Any = None,
+    live: bool | LiveRun = False,
     name: str = "",
     progress: bool = False,
+    command: str = "",
 ) -> Comparison:
-    """Hold a plan's closed form against SDDE paths and event-by-event runs.
+    """Hold a plan and its neighbours against SDDE paths, event-by-event runs and a real run.
 
     Parameters
     ----------
-    subject : sdde.theory.Plan
-        From `sdde.theory.plan`: objective, system, learning rate and target loss.
+    subject : sdde.theory.Plan or sdde.theory.AsyncSGD
+        From `sdde.theory.plan`: objective, system, method, learning rate and target loss. A model
+        is planned for first, at its learning rate.
     runs : int
         Discrete runs at each number of workers, at least 2.
     paths : int
         SDDE paths at each number of workers, at least 2.
     workers : iterable of int, optional
-        Numbers of workers; by default half the planned number and the planned number.
+        Numbers of workers; by default the planned number (that of the model) and two neighbours
+        that were considered, about half and one and a half times as many.
     rng : None, int, SeedSequence or Generator
-        Seed of paths and runs.
-    training : sdde.cluster.Softmax, optional
+        Seed of paths, runs and mini-batches.
+    start : float or array
+        Distance from the minimum at the start, for a model; a plan knows it.
+    target_loss : float, optional
+        Excess loss to reach, for a model; by default 2 % of the first.
+    training : objective, optional
         The real objective, whose runs are drawn beside the others.
     trace : sdde.cluster.Trace, optional
         The log of a real run, described in the report.
+    live : bool or sdde.cluster.LiveRun
+        True trains `training` with real processes on this machine, at the smallest of the numbers
+        of workers or that of the trace, for about twice the predicted time, and takes its
+        difference from the plan apart. A run made earlier is taken as it is.
     name : str
         What is compared, for titles.
     progress : bool
         Show a progress bar.
+    command : str
+        The command to print for making the report again.
 
     Returns
     -------
     Comparison
-        `table`, `figure()`, `to_html(path)`, `passed`.
+        `verdicts`, `table`, `figure()`, `to_html(path)`, `passed`, `live`.
 
     Raises
     ------
     sdde.ArgumentError
-        If the plan found no number of workers that reaches its target, or a count is too small.
+        If the plan found no number of workers that reaches its target, a count is too small, or a
+        live run has nothing to train.
 
     Notes
     -----
-    Has no formula of its own: `AsyncSGD` predicts, `sdde.solve` and the cluster simulate.
+    Has no formula of its own: the plan's models predict, `sdde.solve` and the cluster simulate.
     Spectra of more than 16 eigenvalues are condensed (`sdde.theory.condense`) before anything runs.
-    Discrete runs start stationary (see `sdde.cluster.simulate`), as the theory does. A row
-    agrees if the simulated numbers lie within 4.5 standard errors plus a stated model error of the
-    closed form: 2 % for the update rate and the mean staleness, which theory gives exactly, 10 %
-    for losses and
-    times, where the SDDE replaces the arrivals by a Poisson process.
+    Discrete runs start stationary (see `sdde.cluster.simulate`), as the theory does, unless the
+    method waits. Where the learning rate was free, each number of workers has its own.
+
+    A row agrees if the simulated number lies within 4.5 standard errors (chance) plus a stated
+    share (what the model may be wrong by) of the prediction: 2 % for update rate and mean
+    staleness, which theory gives exactly; 10 % for the overlap of the staleness laws and for losses
+    at single times, 3 % for the median over a loss curve; 8 % for times to the target; 5 % for the
+    learning rate at which training diverges. SDDE paths may differ by 3 % from the closed form of
+    the SDDE, as they have a time step.
 
     Examples
     --------
@@ -183,41 +248,67 @@ def compare(
     >>> comparison = sdde.compare(plan, runs=50, paths=50, rng=1)
     >>> sorted({row["workers"] for row in comparison.table})
     [4, 8]
+    >>> [verdict.quantity for verdict in comparison.verdicts if verdict.agrees]
+    ['update rate', 'staleness law', 'loss curve', 'time to target', 'divergence limit']
     """
-    if not isinstance(subject, Plan):
+    checks.integer("runs", runs, lowest=2)
+    checks.integer("paths", paths, lowest=2)
+    middle = arrivals = None
+    if isinstance(subject, AsyncSGD):
+        middle, arrivals = subject.workers, subject.arrivals
+        subject = _planned(subject, start, target_loss)
+    elif not isinstance(subject, Plan):
         raise checks.fail(
             "subject", subject, "is not a plan",
             remedy="For example subject = sdde.theory.plan(objective, system, target_loss=0.01).",
         )  # fmt: skip
-    checks.integer("runs", runs, lowest=2)
-    checks.integer("paths", paths, lowest=2)
-    counts = _counts(subject, workers)
-    generator = np.random.default_rng(rng)
-    seed = int(generator.integers(2**62))
+    if live is not False and training is None and not isinstance(live, LiveRun):
+        raise checks.fail(
+            "live", live, "has nothing to train",
+            why="A described system holds constants of an objective, not the objective.",
+            remedy="Give training, for example sdde.cluster.Softmax.digits(), or a trace.",
+        )  # fmt: skip
+    counts = _counts(subject, workers, middle)
+    seed = seed_of(rng)
+    objective = condense(subject.objective, MODES)
     rows: list[Row] = []
     cases: list[Case] = []
-    steps = [(count, part) for count in counts for part in ("paths", "runs", "training")]
-    if training is None:
-        steps = [step for step in steps if step[1] != "training"]
-    with _bar(len(steps), shown=progress) as advance:
+    with _bar(4 * len(counts) + (live is True), shown=progress) as advance:
         for count in counts:
-            study = _Study(subject, count, runs=runs, paths=paths, seed=seed)
-            accounts = [study.closed_form(study.sdde, "SDDE, closed form")]
-            advance(f"{count} workers, SDDE paths")
-            accounts.append(study.solve())
-            accounts.append(study.closed_form(study.model, "closed form"))
-            advance(f"{count} workers, discrete runs")
-            accounts.append(study.simulate())
-            if training is not None:
-                advance(f"{count} workers, real objective")
-                accounts.append(study.train(training))
-            rows += study.rows(accounts)
-            cases.append(study.case(accounts))
-    settings = {"runs": runs, "paths": paths, "seed": seed}
-    return Comparison(name, subject, tuple(rows), tuple(cases), trace, settings)
+            study = Study(
+                objective, subject.system, subject.method, workers=count,
+                learning_rate=rate_at(subject, count), target=subject.target_loss,
+                arrivals=arrivals, runs=runs, paths=paths, seed=seed,
+            )  # fmt: skip
+            for part in ("discrete runs", "SDDE paths", "divergence limit"):
+                advance(f"{count} workers, {part}")
+                study.answer(part)
+            rows += study.rows()
+            advance(f"{count} workers, real objective" if training else f"{count} workers")
+            cases.append(study.case(training))
+        made = None
+        if live is not False:
+            advance("real run")
+            made = _live(live, subject, objective, counts, trace, training, seed)
+    settings = {"runs": runs, "paths": paths, "seed": seed, "command": command}
+    return Comparison(name, subject, tuple(rows), tuple(cases), trace, made, settings)
 
 
-def _counts(subject: Plan, workers: Iterable[int] | None) -> list[int]:
+def _planned(model: AsyncSGD, start: Any, target_loss: float | None) -> Plan:
+    """Return the plan for the system of a model, at its learning rate."""
+    objective = Quadratic(model.eigenvalues, noise=model.gradient_noise, start=start)
+    target = 0.02 * objective.initial_loss if target_loss is None else target_loss
+    return plan(
+        objective,
+        System(model.compute_time, workers=model.workers, communication=model.communication),
+        target_loss=target,
+        learning_rate=model.learning_rate,
+        max_workers=2 * model.workers,
+        methods=None if model.method is None else [model.method],
+    )
+
+
+def _counts(subject: Plan, workers: Iterable[int] | None, middle: int | None) -> list[int]:
     if workers is not None:
         counts = sorted({checks.integer("workers", count, lowest=1) for count in workers})
         if not counts:
@@ -225,180 +316,53 @@ def _counts(subject: Plan, workers: Iterable[int] | None) -> list[int]:
                 "workers", workers, "is empty", remedy="For example workers = [4, 8]."
             )
         return counts
-    if subject.workers is None:
+    middle = subject.workers if middle is None else middle
+    if middle is None:
         raise checks.fail(
             "subject", "a plan without workers", "reaches its target with no number of workers",
             remedy="Raise target_loss, or lower learning_rate; plan.explain() says which.",
         )  # fmt: skip
-    return sorted({max(1, subject.workers // 2), subject.workers})
+    return sorted({middle, *neighbours(subject, middle)})
 
 
-class _Study:
-    """One number of workers: its model, its times, and the accounts of it."""
+def rate_at(subject: Plan, workers: int) -> float:
+    """Return the plan's learning rate at a number of workers; interpolated between those tried."""
+    rates = {row.workers: row.learning_rate for row in subject.table}
+    if workers in rates:
+        return rates[workers]
+    known = np.array(sorted(rates))
+    values = np.log([rates[int(count)] for count in known])
+    return float(np.exp(np.interp(math.log(workers), np.log(known), values)))
 
-    def __init__(self, subject: Plan, workers: int, *, runs: int, paths: int, seed: int) -> None:
-        self.plan, self.workers, self.runs, self.paths = subject, workers, runs, paths
-        self.objective, self.system = condense(subject.objective, MODES), subject.system
-        self.seed = np.random.SeedSequence(seed, spawn_key=(workers,))
-        self.model = model_of(
-            self.objective, self.system, workers=workers,
-            learning_rate=subject.learning_rate, arrivals=subject.arrivals,
+
+def _live(
+    live: Any, subject: Plan, objective: Quadratic, counts: list[int], trace: Any, training: Any,
+    seed: int,
+) -> LiveAccount:  # fmt: skip
+    """Return the account of a live run, which is made if it is not given."""
+    method = live.method if isinstance(live, LiveRun) else subject.method
+    if method != PlainMethod():
+        raise checks.fail(
+            "live", method, "is a method whose difference from the plan is not taken apart",
+            remedy="Compare a plan for sdde.cluster.AsyncSGD().",
         )  # fmt: skip
-        self.sdde = self.model.replace(arrivals="poisson")
-        self.needed = self.model.time_to(subject.target_loss, self.objective.start)
-        cycle = workers / self.model.update_rate
-        self.sdde_needed = self.sdde.time_to(subject.target_loss, self.objective.start)
-        known = [time for time in (self.needed, self.sdde_needed) if math.isfinite(time)]
-        end = 1.5 * max(known, default=40.0 * cycle)
-        self.times = np.linspace(0.0, max(end, 4.0 * cycle), 61)
-        self.cycle = cycle
-
-    def _rng(self, part: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence(self.seed.entropy, spawn_key=(self.workers, part))
-
-    def closed_form(self, model: AsyncSGD, name: str) -> Account:
-        loss = np.asarray(model.loss(self.times, self.objective.start))
-        return Account(name, loss, np.zeros_like(loss))
-
-    def solve(self) -> Account:
-        from sdde.solving.solve import solve
-
-        steps = math.ceil(self.times[-1] / (self.cycle / 24.0) / 60.0) * 60
-        solution = solve(
-            self.sdde.problem(self.objective.start),
-            (0.0, float(self.times[-1])),
-            dt=float(self.times[-1]) / steps,
-            paths=self.paths,
-            rng=self._rng(1),
-            save=steps // 60,
-        )
-        states = solution.x.reshape(self.paths, len(self.times), -1)
-        return averaged("SDDE paths", 0.5 * states**2 @ self.objective.eigenvalues)
-
-    def simulate(self) -> Account:
-        self.measured = cluster.simulate(
-            self.objective,
-            cluster.AsyncSGD(),
-            self.system,
-            learning_rate=self.plan.learning_rate,
-            workers=self.workers,
-            time=float(self.times[-1]),
-            runs=self.runs,
-            rng=self._rng(2),
-            records=len(self.times),
-            start="stationary",
-        )
-        return averaged("discrete runs", self.measured.loss_at(self.times))
-
-    def train(self, training: Any) -> Account:
-        real = cluster.simulate(
-            training,
-            cluster.AsyncSGD(),
-            self.system,
-            learning_rate=self.plan.learning_rate,
-            workers=self.workers,
-            time=float(self.times[-1]),
-            runs=min(self.runs, 10),
-            rng=self._rng(3),
-            records=len(self.times),
-            start="stationary",
-        )
-        return averaged("real objective", real.loss_at(self.times))
-
-    def case(self, accounts: list[Account]) -> Case:
-        return Case(
-            self.workers,
-            self.times,
-            tuple(accounts),
-            np.asarray(self.measured.staleness.pmf),
-            np.asarray(self.model.staleness.pmf),
-        )
-
-    def rows(self, accounts: list[Account]) -> list[Row]:
-        sdde, paths, theory, runs = accounts[:4]
-        workers, target = self.workers, self.plan.target_loss
-        rows = [
-            Row(
-                workers, "updates per unit time", math.nan, None,
-                self.model.update_rate, Estimate(*self.measured.update_rate()), EXACT,
-            ),
-            Row(
-                workers, "mean staleness, start included", math.nan, None,
-                self.mean_staleness(), Estimate(self.measured.staleness.mean), EXACT,
-            ),
-        ]  # fmt: skip
-        for at in (10, 30, 60):
-            rows.append(
-                Row(
-                    workers, f"excess loss at t = {self.times[at]:.4g}",
-                    sdde.loss[at], Estimate(paths.loss[at], paths.error[at]),
-                    theory.loss[at], Estimate(runs.loss[at], runs.error[at]), MODEL,
-                )
-            )  # fmt: skip
-        if math.isfinite(self.needed):
-            rows.append(
-                Row(
-                    workers, f"time to excess loss {target:.4g}",
-                    self.sdde_needed,
-                    crossing(self.times, paths, target),
-                    self.needed, crossing(self.times, runs, target), MODEL,
-                )
-            )  # fmt: skip
-        return rows
-
-    def mean_staleness(self) -> float:
-        """Return the expected mean staleness of all gradients of a run that starts stationary.
-
-        Each update is counted once by each of the n - 1 other gradients in flight, so the
-        staleness of K updates and of what is in flight at the end sums to K (n - 1); at the end
-        each gradient has seen (n - 1) (1 + c) / 2 updates, c the squared coefficient of variation
-        of a cycle. Derived in this project.
-        """
-        updates = self.model.update_rate * self.times[-1]
-        seen = (1.0 + self.model.stream.delay.squared_variation) / 2.0
-        return (self.workers - 1.0) * max(0.0, 1.0 - self.workers * seen / updates)
-
-
-def target_of(description: Any, asked: float | None) -> float:
-    """Return the target loss: as asked, as described, or 2 % of the loss at the start."""
-    if asked is not None:
-        return checks.positive("target_loss", asked, example=0.01)
-    if description.target_loss is not None:
-        return description.target_loss
-    return 0.02 * description.objective.initial_loss
-
-
-def compare_description(
-    description: Any,
-    *,
-    target_loss: float | None = None,
-    learning_rate: float | None = None,
-    quick: bool = False,
-    rng: Any = None,
-    progress: bool = False,
-) -> Comparison:
-    """Plan and compare what a command was given; used by ``sdde compare``."""
-    chosen = plan(
-        description.objective,
-        description.system,
-        target_loss=target_of(description, target_loss),
-        learning_rate=learning_rate or description.learning_rate,
-        methods="async",
-    )
-    counts = None
-    if chosen.workers is not None and description.workers is not None:
-        counts = sorted({description.workers, chosen.workers})
-    return compare(
-        chosen,
-        runs=20 if quick else 100,
-        paths=20 if quick else 100,
-        workers=counts,
-        rng=rng,
-        training=description.training,
-        trace=description.trace,
-        name=description.name,
-        progress=progress,
-    )
+    if isinstance(live, LiveRun):
+        workers, rate = live.workers, live.learning_rate
+    else:
+        traced = trace.workers if trace is not None and "worker" in trace else None
+        workers = traced if traced in counts else min(counts)
+        rate = rate_at(subject, workers)
+    planned = model_of(objective, subject.system, workers=workers, learning_rate=rate)
+    made = live
+    if not isinstance(live, LiveRun):
+        made = train(
+            training, planned, target=subject.target_loss, start=objective.start,
+            rng=np.random.SeedSequence(seed, spawn_key=(0, 1)),
+        )  # fmt: skip
+    return account(
+        made, planned, objective, target=subject.target_loss,
+        seed=np.random.SeedSequence(seed, spawn_key=(0, 2)),
+    )  # fmt: skip
 
 
 class _bar:

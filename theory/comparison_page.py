@@ -1,175 +1,153 @@
-"""A comparison as a table for the terminal and as one HTML page. Formats numbers, computes none."""
+"""A comparison as one HTML page that a person can act on. Formats numbers, computes none."""
 
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import sdde
+from sdde import report, report_figures
+
+from . import plan_page
+from .accounts import LIMIT, TIME
+from .comparison_text import (
+    COLUMNS,
+    LIVE_COLUMNS,
+    VERDICT_COLUMNS,
+    agreement,
+    cells,
+    columns_mean,
+    live_cells,
+    verdict_cells,
+)
 
 if TYPE_CHECKING:
-    from .accounts import Estimate, Row
     from .comparison import Comparison
-
-
-def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return "never" if math.isnan(value) or value > 0 else "-inf"
-    return f"{value:.4g}"
-
-
-def _estimate(estimate: "Estimate | None") -> str:
-    if estimate is None:
-        return "-"
-    if estimate.error == 0.0 or not math.isfinite(estimate.value):
-        return _number(estimate.value)
-    return f"{estimate.value:.4g} ± {estimate.error:.1g}"
-
-
-def _cells(row: "Row") -> list[str]:
-    return [
-        str(row.workers),
-        row.quantity,
-        "-" if row.paths is None else _number(row.sdde),
-        _estimate(row.paths),
-        _number(row.theory),
-        _estimate(row.runs),
-        "-" if math.isnan(row.difference) else f"{100 * row.difference:+.1f} %",
-        "yes" if row.agrees else "NO",
-    ]
-
-
-COLUMNS = (
-    "workers", "quantity", "SDDE theory", "SDDE paths", "theory", "discrete runs", "runs - theory",
-    "agrees",
-)  # fmt: skip
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i in (1, 7) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def terminal(comparison: "Comparison") -> str:
-    """Return the comparison as text for a terminal."""
-    lines = _aligned([list(COLUMNS), *(_cells(row) for row in comparison.rows)])
-    rule = "-" * max(map(len, lines))
-    count = sum(row.agrees for row in comparison.rows)
-    text = [f"sdde compare: {comparison.name}"] if comparison.name else []
-    text += [comparison.plan.explain(), ""]
-    if comparison.trace is not None:
-        text += [str(comparison.trace.check()), ""]
-    text += [lines[0], rule, *lines[1:], rule]
-    text.append(f"{count} of {len(comparison.rows)} quantities agree. {tolerance(comparison)}")
-    return "\n".join(text)
-
-
-def tolerance(comparison: "Comparison") -> str:
-    """Say what the columns are and what agreement means."""
-    from .accounts import EXACT, MODEL, STEP, Z
-
-    treatment = {
-        "poisson": "is the same closed form",
-        "regular": "corrects it for arrivals that are more regular than a Poisson process",
-        "exact": "is exact for these workers",
-    }[comparison.plan.arrivals]
-    return (
-        f"'SDDE theory' is the closed form of the SDDE with Poisson arrivals, 'theory' "
-        f"{treatment}. "
-        f"Paths must lie within {Z:g} standard errors (a false alarm once in 150,000 statements) "
-        f"plus "
-        f"{100 * STEP:g} % of the one, runs within {Z:g} standard errors plus {100 * MODEL:g} % "
-        f"of the other "
-        f"({100 * EXACT:g} % for the update rate and the staleness)."
-    )
 
 
 def page(comparison: "Comparison") -> str:
     """Return the comparison as one self-contained HTML page."""
-    from matplotlib import pyplot
-
-    from sdde import report
-
-    drawing = comparison.figure()
+    plan, rows = comparison.plan, comparison.rows
+    times = [row for row in rows if row.tolerance == TIME]
+    limits = [row for row in rows if row.tolerance == LIMIT]
+    planned = [case for case in comparison.cases if case.workers == plan.workers]
+    others = [case for case in comparison.cases if case.workers != plan.workers]
     blocks = [
-        report.paragraph(_answer(comparison), style="answer"),
-        report.paragraph(_agreement(comparison)),
-        report.figure(drawing, caption=_caption(comparison)),
-        report.heading("Closed form, SDDE paths and discrete runs"),
-        report.table(COLUMNS, [_cells(row) for row in comparison.rows], verdict=7),
-        report.paragraph(tolerance(comparison), style="small"),
-        report.heading("The plan"),
-        report.preformatted(comparison.plan.explain()),
+        *plan_page.opening(plan, (agreement(comparison),)),
+        report.figures(
+            [
+                plan_page.times_figure(plan, times, comparison.live),
+                plan_page.stability_figure(plan, limits),
+                *_staleness(comparison),
+                *(_losses(comparison, case) for case in planned),
+            ]
+        ),
+        report.heading("Does theory hold here?"),
+        report.table(
+            VERDICT_COLUMNS, [verdict_cells(verdict) for verdict in comparison.verdicts], verdict=1
+        ),
+        report.paragraph(columns_mean(comparison), style="small"),
+        report.folded(
+            f"All {len(rows)} quantities",
+            [report.table(COLUMNS, [*map(cells, rows)], verdict=7, group=0)],
+        ),
+        report.heading("Fewer and more workers"),
+        report.figures([_losses(comparison, case) for case in others]),
+        *_live(comparison),
+        *plan_page.details(plan),
+        *_trace(comparison),
+        *plan_page.provenance(
+            str(comparison.settings.get("command", "")),
+            {key: value for key, value in comparison.settings.items() if key != "command"},
+        ),
     ]
-    pyplot.close(drawing)
-    if comparison.trace is not None:
-        blocks += _trace_blocks(comparison.trace)
-    blocks += [
-        report.heading("How to make this page again"),
-        report.paragraph(_provenance(comparison), style="small"),
-    ]
-    title = f"How many workers? {comparison.name}".strip()
-    return report.page(title, blocks)
-
-
-def _answer(comparison: "Comparison") -> str:
-    plan = comparison.plan
-    if plan.workers is None:
-        return "No number of workers reaches the target loss at this learning rate."
-    return (
-        f"Use {plan.workers} workers: at learning rate {plan.learning_rate:.4g} the excess loss "
-        f"is expected "
-        f"to settle below {plan.target_loss:.4g} after {_number(plan.time_to_target)} time units."
+    return report.page(
+        plan_page.title(comparison.name), blocks, source=f"sdde {sdde.__version__} · compare"
     )
 
 
-def _agreement(comparison: "Comparison") -> str:
-    failed = [
-        f"{row.quantity} ({row.workers} workers)" for row in comparison.rows if not row.agrees
-    ]
-    if not failed:
-        return f"All {len(comparison.rows)} quantities below agree within their tolerance."
-    return f"Outside their tolerance: {'; '.join(failed)}."
-
-
-def _caption(comparison: "Comparison") -> str:
-    text = (
-        "Left: mean excess loss against time; bands are two standard errors. Middle: predicted "
-        "time to the "
-        "target against the number of workers, with simulated times. Right: staleness of the "
-        "gradients."
+def _losses(comparison: "Comparison", case: Any) -> str:
+    caption = (
+        f"{case.workers} workers, learning rate {plan_page.number(case.learning_rate)}: mean "
+        "excess loss; bands are two standard errors."
     )
-    if any(len(case.accounts) > 4 for case in comparison.cases):
-        text += (
-            " The dotted line is the real, non-quadratic objective, trained on the same machines."
+    return report.figure(
+        lambda axes: report_figures.draw_losses(axes, case, comparison.plan.target_loss),
+        key=f"loss{case.workers}", caption=caption,
+    )  # fmt: skip
+
+
+def _staleness(comparison: "Comparison") -> list[str]:
+    """Return the law of the staleness at the planned workers, and at those of a real run."""
+    real = {}
+    trace = comparison.trace
+    if trace is not None and "worker" in trace:
+        counts = np.bincount(trace.staleness())
+        real[trace.workers] = counts / counts.sum()
+    if comparison.live is not None:
+        real[comparison.live.run.workers] = comparison.live.staleness
+    drawn = []
+    for case in comparison.cases:
+        if case.workers != comparison.plan.workers and case.workers not in real:
+            continue
+        drawn.append(
+            report.figure(
+                lambda axes, case=case: report_figures.draw_staleness(
+                    axes, case.predicted_staleness, case.staleness, real.get(case.workers)
+                ),
+                key=f"staleness{case.workers}",
+                caption=f"Staleness of gradients with {case.workers} workers: predicted, simulated"
+                + (" and in a real run." if case.workers in real else "."),
+            )
         )
-    return text
+    return drawn
 
 
-def _trace_blocks(trace: Any) -> list[str]:
-    from sdde import report
+def _live(comparison: "Comparison") -> list[str]:
+    account = comparison.live
+    if account is None:
+        return []
+    target = comparison.plan.target_loss
+    return [
+        report.heading("A real run, and why it differs"),
+        report.bullets(account.words),
+        report.table(LIVE_COLUMNS, live_cells(account)),
+        report.paragraph(
+            f"Each line drops one assumption of the line above. The law of the staleness in the "
+            f"real run shares {100.0 * account.overlap:.0f} % with the predicted one. "
+            f"{account.run.workers} worker processes, {account.run.updates[-1]} updates, status: "
+            f"{account.run.status}.",
+            style="small",
+        ),
+        report.figures(
+            [
+                report.figure(
+                    lambda axes: report_figures.draw_live(axes, account, target),
+                    key="live",
+                    caption="Excess loss of the real run, and of the accounts that lead from the "
+                    "plan to it.",
+                )
+            ]
+        ),
+    ]
 
+
+def _trace(comparison: "Comparison") -> list[str]:
+    trace = comparison.trace
+    if trace is None:
+        return []
     rows = [
         (
             finding.claim,
-            _number(finding.value) if finding.holds is not None else "-",
-            f"{finding.accepted[0]:.3g} to {finding.accepted[1]:.3g}",
             {True: "yes", False: "no", None: "?"}[finding.holds],
+            "-" if math.isnan(finding.value) else plan_page.number(finding.value),
+            f"{finding.accepted[0]:.3g} to {finding.accepted[1]:.3g}",
             finding.meaning,
         )
         for finding in trace.check().findings
     ]
     return [
         report.heading("What the log of the real run says"),
-        report.preformatted(str(trace)),
-        report.table(("claim", "measured", "accepted", "holds", "meaning"), rows, verdict=3),
+        report.table(("claim", "holds", "measured", "accepted", "meaning"), rows, verdict=1),
+        report.folded("The log", [report.preformatted(str(trace))]),
     ]
-
-
-def _provenance(comparison: "Comparison") -> str:
-    settings = ", ".join(f"{key} = {value}" for key, value in comparison.settings.items())
-    return f"sdde {sdde.__version__}; {settings}."

@@ -9,6 +9,7 @@ simulates.
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,6 +174,26 @@ class Plan:
         from sdde.plots import plot_plan
 
         return plot_plan(self, ax)
+
+    def to_html(self, path: str | Path, *, name: str = "", command: str = "") -> Path:
+        """Write one self-contained page that a person can act on, and return its path.
+
+        Parameters
+        ----------
+        path : str or Path
+        name : str
+            What was planned, for the title.
+        command : str
+            The command that makes the page again.
+
+        Raises
+        ------
+        sdde.ArgumentError
+            If the file cannot be written.
+        """
+        from .plan_page import page, write
+
+        return write(path, page(self, name=name, command=command))
 
 
 def plan(

@@ -1,0 +1,1 @@
+"""The commands of ``sdde``: each reads its input, calls public functions, prints what they say."""
