@@ -16,6 +16,9 @@ from sdde.errors import ArgumentError
 MODES = 16  # to which the spectrum of a measured objective is condensed
 _COMPUTE = ("compute_time", "compute_times", "trace")
 _LINKS = ("communication", "shared_link")
+_LIMITS = (
+    "max_workers", "margin", "methods", "max_transfer_rate", "cost_per_worker_time", "max_cost",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +168,35 @@ def _only(section: dict[str, Any], names: tuple[str, ...], where: str) -> str | 
 
 def _limits(section: Any) -> dict[str, Any]:
     """Return the section [limits] as keywords of the plan."""
-    from sdde.cluster.method_names import method_named
-
     if not isinstance(section, dict):
         raise checks.fail("limits", section, "is not a section", remedy="Write [limits].")
-    _known(section, ("max_workers", "margin", "methods"), "[limits]")
+    _known(section, _LIMITS, "[limits]")
     limits = dict(section)
     if "methods" in limits:
-        names = limits["methods"]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise checks.fail(
-                "methods", names, "is not a list of names", remedy='methods = ["async", "sync"]'
-            )
-        limits["methods"] = [method_named(name) for name in names]
+        limits["methods"] = methods_named(limits["methods"])
     return limits
+
+
+def methods_named(names: Any) -> Any:
+    """Return the methods that names mean, for a plan: ``"all"``, ``"k-sync:4"``, or ``"k-sync"``,
+    whose number the plan finds.
+
+    Raises
+    ------
+    sdde.ArgumentError
+        If a name is not known.
+    """
+    from sdde.cluster.method_names import method_named
+    from sdde.theory.plan_methods import NAMES
+
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise checks.fail(
+            "methods", names, "is not a list of names", remedy='methods = ["async", "sync"]'
+        )
+    if names == ["all"]:
+        return "all"
+    return [name if name in NAMES else method_named(name) for name in names]
 
 
 def _positive(content: dict[str, Any], name: str) -> float | None:

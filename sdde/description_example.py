@@ -33,5 +33,8 @@ start = 1.0                     # distance from the minimum at the start, per co
 [limits]                        # optional
 # max_workers = 64              # most workers to consider, instead of those that there are
 # margin = 0.1                  # how far to stay from divergence
-# methods = ["async", "sync", "k-sync:4", "k-batch-async:4"]   # to choose from (default: async)
+# methods = ["async", "k-sync", "k-batch-async:4"]   # to choose from; a plan finds a missing number
+# max_transfer_rate = 100.0     # most gradients sent to the server per unit of time
+# cost_per_worker_time = 0.001  # of one worker for one unit of time
+# max_cost = 1.0                # most that reaching the target may cost
 """

@@ -94,7 +94,10 @@ def _spectrum(shape: dict[str, Any], name: str) -> tuple[Floats, Floats]:
     modes = min(total, MODES)
     spaced = np.linspace if density == "uniform" else np.geomspace
     values = spaced(smallest, largest, modes) if modes > 1 else np.array([largest])
-    return values, np.full(modes, total / modes)
+    count = np.full(modes, 1.0 if total == modes else total / (modes - 1.0))
+    if total > modes:  # quantiles at equal distances; the ends stand for half as many
+        count[[0, -1]] *= 0.5
+    return values, count
 
 
 def _noise(shape: dict[str, Any], count: Floats, name: str) -> Any:

@@ -23,7 +23,7 @@ def heading(text: str) -> str:
 
 
 def paragraph(text: str, *, style: str = "") -> str:
-    """Return a paragraph; `style` is ``""``, ``"answer"``, ``"answer warning"`` or ``"small"``."""
+    """Return a paragraph; `style` is empty or a class of the style sheet."""
     return f'<p class="{html.escape(style)}">{html.escape(text)}</p>'
 
 

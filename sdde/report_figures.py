@@ -62,6 +62,13 @@ def draw_times(axes: Any, plan: Any, rows: Any = (), live: Any = None) -> None:
                     row.workers * shift, found.value, 2.0 * found.error, fmt=marker, color=color,
                     markersize=5, capsize=3, label=_once(axes, label), zorder=5,
                 )  # fmt: skip
+    if plan.checked is not None:
+        made = [one for one in plan.checked.table if one.method == plan.method]
+        made = [one for one in made if math.isfinite(one.time_to_target)]
+        axes.plot(
+            [one.workers for one in made], [one.time_to_target for one in made], "x",
+            color=INK["blue"], markersize=5, label="simulated choices",
+        )  # fmt: skip
     if live is not None and math.isfinite(live.steps[-1].needed.value):
         axes.plot(
             live.run.workers, live.steps[-1].needed.value, "*", color=INK["green"], markersize=11,

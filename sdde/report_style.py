@@ -39,7 +39,10 @@ h2 {{ font-size: 1.2rem; line-height: 1.3; margin: 2.4rem 0 0.7rem; padding-bott
 p {{ max-width: 46rem; margin: 0.6rem 0; }}
 p.answer {{ font-size: 1.12rem; max-width: none; background: var(--card); padding: 0.9rem 1.1rem;
   border-left: 4px solid var(--green); border-radius: 0 8px 8px 0; margin: 0 0 1rem; }}
-p.answer.warning {{ border-left-color: var(--red); }}
+p.answer.warning {{ border-left-color: var(--red); font-weight: 400; }}
+p.caution {{ border-left: 4px solid var(--orange); padding-left: 0.8rem; font-weight: 600;
+  margin-bottom: 0; }}
+p.caution + ul {{ border-left: 4px solid var(--orange); margin-top: 0; padding-left: 2rem; }}
 p.small, figcaption, caption {{ color: var(--soft); font-size: 0.88rem; text-align: left; }}
 ul {{ max-width: 46rem; padding-left: 1.2rem; }} li {{ margin: 0.25rem 0; }}
 dl.facts {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr));

@@ -20,7 +20,7 @@ from .stability_map import stability_map
 if TYPE_CHECKING:
     from .planning import Plan
 
-_LIMITS = {
+_LIMIT_NAMES = {
     "max_workers": ("most workers with bounded expected loss", "at this learning rate"),
     "safe_workers": ("most workers that keep the margin from divergence", "of those considered"),
     "lowest_floor": ("lowest noise floor", "excess loss that remains, of those considered"),
@@ -31,6 +31,7 @@ _LIMITS = {
     "link_saturation": ("workers that fill the shared link", "more only queue"),
 }  # fmt: skip
 _POINTS = 121  # of a loss curve
+_FRONT = 8  # rows of time against cost
 
 
 def page(plan: "Plan", *, name: str = "", command: str = "") -> str:
@@ -73,7 +74,9 @@ def title(name: str) -> str:
 
 def opening(plan: "Plan", remarks: tuple[str, ...] = ()) -> list[str]:
     """Return the answer in one sentence, the figures to act on, and the reasons."""
+    others = tuple(repr(row["method"]) for row in plan.methods if row["method"] != plan.method)
     said = plan.explain().split("\n\n")[0].splitlines()
+    said = [line for line in said if not (others and line.startswith(others))]
     style = "answer" if plan.workers is not None else "answer warning"
     blocks = [report.paragraph(said[0], style=style)]
     if plan.workers is not None:
@@ -95,7 +98,13 @@ def opening(plan: "Plan", remarks: tuple[str, ...] = ()) -> list[str]:
                  "no such number" if edge == "-" else "at this learning rate"),
             ])
         )  # fmt: skip
-    return [*blocks, report.bullets([*said[1:], *remarks])]
+    blocks.append(report.bullets([*said[1:], *remarks]))
+    if plan.warnings:
+        blocks += [
+            report.paragraph("Where this leaves what is known:", style="caution"),
+            report.bullets(plan.warnings),
+        ]
+    return blocks
 
 
 def times_figure(plan: "Plan", rows: Any = (), live: Any = None) -> str:
@@ -161,19 +170,9 @@ def _staleness(plan: "Plan") -> list[str]:
 
 def details(plan: "Plan") -> list[str]:
     """Return methods, limits, conditions, the table and the inputs."""
-    methods = [(plan.method, plan.workers, plan.time_to_target), *plan.alternatives]
-    methods.sort(key=lambda one: one[2])
-    best = methods[0][2]
     return [
-        report.heading("Methods"),
-        report.table(
-            ("method", "workers", "time to target", "against the best"),
-            [
-                (method_text(method), "-" if workers is None else workers, number(time),
-                 f"{time / best:.3g}" if math.isfinite(time) and best else "-")
-                for method, workers, time in methods
-            ],
-        ),
+        *_methods(plan),
+        *_front(plan),
         report.heading("Limits"),
         report.table(
             ("limit", "value", "meaning"),
@@ -198,14 +197,86 @@ def details(plan: "Plan") -> list[str]:
             "unchanged when workers are added; both are assumptions, not measurements.",
             style="small",
         ),
+        *_sensitivity(plan),
         report.heading("Inputs"),
         report.table(("input", "value"), inputs(plan)),
         report.folded("All numbers of workers that were considered", [_considered(plan)]),
     ]  # fmt: skip
 
 
+def _methods(plan: "Plan") -> list[str]:
+    rows = []
+    for row in plan.methods:
+        time, workers = row["time_to_target"], row["workers"]
+        known = workers is not None
+        rows.append((
+            method_text(row["method"]),
+            workers if known else "-",
+            number(row["learning_rate"]) if known else "-",
+            number(time),
+            f"{time / plan.time_to_target:.3g}" if known and plan.workers is not None else "-",
+            number(row["cost"]) if known else "-",
+            row["note"] or "-",
+        ))  # fmt: skip
+    names = ("method", "workers", "learning rate", "time", "against the plan", "cost", "note")
+    drop = [i for i in range(len(names)) if all(row[i] == "-" for row in rows)]
+    keep = [i for i in range(len(names)) if i not in drop]
+    return [
+        report.heading("Methods"),
+        report.table([names[i] for i in keep], [[row[i] for i in keep] for row in rows]),
+    ]
+
+
+def _front(plan: "Plan") -> list[str]:
+    rows = list(plan.pareto)
+    if len(rows) < 2:
+        return []
+    if len(rows) > _FRONT:
+        rows = [rows[round(i * (len(rows) - 1) / (_FRONT - 1))] for i in range(_FRONT)]
+    return [
+        report.heading("Time against cost"),
+        report.table(
+            ("time", "cost", "workers", "learning rate", "method"),
+            [
+                (number(row.time_to_target), number(row.cost), row.workers,
+                 number(row.learning_rate), method_text(row.method))
+                for row in rows
+            ],
+        ),
+        report.paragraph(
+            "Nothing that was tried is both faster and cheaper than one of these. Cost is workers "
+            "times time times the price of a worker.",
+            style="small",
+        ),
+    ]  # fmt: skip
+
+
+def _sensitivity(plan: "Plan") -> list[str]:
+    rows = plan.sensitivity
+    if not rows:
+        return []
+    return [
+        report.heading("What the answer depends on"),
+        report.table(
+            ("input", "time changes by", "workers if a fifth lower", "workers if a quarter higher"),
+            [
+                (row.input,
+                 "from or to never" if math.isinf(row.time_elasticity)
+                 else f"{row.time_elasticity:+.2g} %",
+                 "none" if row.workers_if_lower is None else row.workers_if_lower,
+                 "none" if row.workers_if_higher is None else row.workers_if_higher)
+                for row in rows
+            ],
+        ),
+        report.paragraph(
+            "Time changes by so much for one per cent more of the input, all else as planned.",
+            style="small",
+        ),
+    ]  # fmt: skip
+
+
 def _limit_name(key: str) -> tuple[str, str]:
-    return _LIMITS.get(key, (key.replace("_", " "), ""))
+    return _LIMIT_NAMES.get(key, (key.replace("_", " "), ""))
 
 
 def _considered(plan: "Plan") -> str:

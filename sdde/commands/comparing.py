@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from sdde import compare
     from sdde.theory.plan_models import neighbours
 
-    description, plan = planning.planned(options)
+    description, plan = planning.planned(options, methods="async")
     counts = None
     if plan.workers is not None:
         counts = {plan.workers, *neighbours(plan, plan.workers)}

@@ -4,14 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
-from sdde import cluster
+import sdde
+from sdde import cluster, theory
 from sdde.cli import main
+from sdde.cluster import LiveRun
 from sdde.cluster.method_names import NAMES, method_named, name_of
 from sdde.engine.methods import METHODS
 
@@ -60,6 +63,11 @@ MISUSE = [
     ["plan", "--target-loss", "-1"],
     ["plan", "--target-loss", "none"],
     ["plan", "--max-workers", "0"],
+    ["plan", "--methods", "fast"],
+    ["plan", "--margin", "2"],
+    ["plan", "--cost", "-1"],
+    ["plan", "--out", "no/folder/plan.html"],
+    ["compare", "law.toml", "--live"],
     ["solve", "model.py", "--t-span", "0", "1", "--dt", "0.1"],
     ["solve", "gone.py:problem", "--t-span", "0", "1", "--dt", "0.1"],
     ["solve", "no_such_module:problem", "--t-span", "0", "1", "--dt", "0.1"],
@@ -118,29 +126,62 @@ def test_solve_writes_paths_and_a_figure(folder, capsys):
     assert main([*arguments, "--out", "x.npz", "--plot", "x.png"]) == 0
     assert "written: x.npz" in capsys.readouterr().out
     assert (folder / "x.png").stat().st_size > 5000
-    import sdde
-
     assert sdde.Solution.load("x.npz").x.shape == (7, 101)
 
 
 def test_the_printed_example_can_be_planned_and_compared(folder, capsys):
-    """What `--example` prints is a file that works."""
+    """What `--example` prints is a file that works; with --json nothing else is on stdout."""
     assert main(["plan", "--example"]) == 0
     (folder / "SYSTEM.toml").write_text(capsys.readouterr().out)
     assert main(["plan", "SYSTEM.toml", "--json", "--out", "plan.png"]) == 0
-    text = capsys.readouterr().out
-    answer = json.loads(text[: text.rindex("}") + 1])
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert captured.err.strip() == "figure: plan.png"
     assert answer["workers"] >= 1
     assert np.isfinite(answer["time_to_target"])
-    assert main(["compare", "SYSTEM.toml", "--quick", "--out", "page.html"]) == 0
+    status = main(["compare", "SYSTEM.toml", "--quick", "--json", "--out", "page.html"])
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert status == (0 if answer["passed"] else 1)
+    assert [verdict["agrees"] for verdict in answer["verdicts"]][:4] == [True] * 4
     assert (folder / "page.html").stat().st_size > 20_000
 
 
+def test_a_plan_is_written_as_a_page_with_its_command(folder, capsys):
+    """The page tells how to make it again."""
+    main(["plan", "--example"])
+    (folder / "a<b>.toml").write_text(capsys.readouterr().out)
+    command = ["plan", "a<b>.toml", "--max-workers", "5", "--methods", "async,k-sync:2"]
+    assert main([*command, "--out", "plan.html"]) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("report: ")
+    text = (folder / "plan.html").read_text()
+    shown = "sdde plan &#x27;a&lt;b&gt;.toml&#x27; --max-workers 5 --methods async,k-sync:2"
+    assert shown in text
+    assert "KSync(k=2)" in text
+    assert "a<b>" not in text
+
+
 def test_the_packaged_trace_is_described(folder, capsys):
-    """`sdde trace` without arguments shows the recorded run."""
+    """`sdde trace` without arguments shows the recorded run, for people and for scripts."""
     assert main(["trace", "--plot", "t.png"]) == 0
     assert "workers        8" in capsys.readouterr().out
     assert (folder / "t.png").stat().st_size > 10_000
+    assert main(["trace", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    trace = cluster.packaged_trace()
+    assert (content["workers"], content["updates"]) == (trace.workers, trace.updates)
+    assert content["cycle_time"]["mean"] == pytest.approx(float(trace.cycle_time().mean()))
+    assert len(content["findings"]) == 7
+
+
+def test_a_log_of_durations_leaves_what_it_cannot_tell_empty(folder, capsys):
+    """null in JSON, not an error."""
+    (folder / "times.csv").write_text("compute_time\n1.0\n2.0\n1.5\n")
+    assert main(["trace", "times.csv", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["workers"] is None
+    assert content["staleness"] is None
+    assert content["compute_time"]["mean"] == 1.5
 
 
 def test_compare_without_arguments_ends_with_the_page(folder, capsys):
@@ -150,6 +191,58 @@ def test_compare_without_arguments_ends_with_the_page(folder, capsys):
     assert status == 0, printed
     assert printed.strip().splitlines()[-1].startswith("report: ")
     assert (folder / "report.html").is_file()
+
+
+def test_a_live_run_is_compared_with_its_plan(folder, capsys):
+    """Two real workers, steps from the plan to the run, and words for each difference."""
+    pytest.importorskip("dask.distributed")
+    pytest.importorskip("sklearn")
+    from sdde.theory.live_account import account
+
+    training = cluster.Softmax.digits(batch=64, regularisation=0.01)
+    objective = theory.condense(training.quadratic(), 16)
+    plan = theory.plan(
+        objective, cluster.System(0.01), target_loss=0.3, learning_rate=0.1, max_workers=2,
+        methods="async",
+    )  # fmt: skip
+    found = sdde.compare(
+        plan, runs=4, paths=4, workers=[2], rng=1, training=training, live=True
+    )
+    live = found.live
+    assert live.run.status == "done"
+    assert [step.name for step in live.steps] == list(live.curves)
+    plan_step, machines, _, order, real = live.steps
+    assert plan_step.update_rate == pytest.approx(200.0)
+    assert machines.update_rate == pytest.approx(real.update_rate, rel=0.2)
+    assert order.update_rate == pytest.approx(real.update_rate, rel=0.2)
+    assert len(live.words) >= 5
+    assert 0.0 < live.overlap <= 1.0
+    page = found.to_html(folder / "live.html").read_text()
+    assert "A real run, and why it differs" in page
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["live"]["steps"]
+    again = account(
+        live.run, theory.model_of(objective, plan.system, workers=2, learning_rate=0.1), objective,
+        target=0.3, seed=np.random.SeedSequence(1),
+    )  # fmt: skip
+    assert again.steps[0] == plan_step
+
+
+def test_a_live_run_that_is_lost_fails(folder, capsys, monkeypatch):
+    """Scripts see it in the status; the log is kept."""
+    trace = cluster.packaged_trace()
+    run = LiveRun(
+        trace=trace, updates=np.array([0, 5]), t=np.array([0.0, 1.0]), loss=np.array([1.0, np.nan]),
+        x=np.zeros(2), status="lost", lost_workers=(1,), objective=None, workers=2, batch=8, seed=1,
+        learning_rate=0.05,
+    )  # fmt: skip
+    monkeypatch.setattr(cluster, "live", lambda **_: run, raising=False)
+    assert main(["live", "--workers", "2", "--json", "--out", "lost.csv"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["excess_loss"] == [1.0, None]
+    assert "the run was lost" in captured.err
+    assert (folder / "lost.csv").is_file()
+    monkeypatch.setattr(cluster, "live", lambda **_: replace(run, status="interrupted"))
+    assert main(["live", "--workers", "2", "--out", "lost.csv"]) == 130
 
 
 def test_help_names_every_method_and_describes_every_option(capsys):
