@@ -30,6 +30,9 @@ COLUMNS: dict[str, type] = {
 }
 _TIMES = ("read_time", "start_time", "apply_time")
 _MAY_BE_MISSING = ("loss", "gradient_norm")  # nan where a row has none
+_LARGEST_TIME = 1e100  # beyond that squares overflow
+_LARGEST_COUNT = 2**53  # beyond that files of other programs do not hold whole numbers exactly
+_BACKWARD = 0.01  # share of rows whose versions may contradict their times
 
 
 def clean_columns(data: Mapping[str, Any], names: Sequence[str]) -> tuple[Columns, tuple[str, ...]]:
@@ -49,6 +52,8 @@ def clean_columns(data: Mapping[str, Any], names: Sequence[str]) -> tuple[Column
             labels, values = np.unique(values.astype(str), return_inverse=True)
             names = tuple(str(label) for label in labels)
         columns[name] = _clean(name, values)
+    if names and "worker" in columns:
+        names = _known_names(columns["worker"], names)
     sizes = {name: len(column) for name, column in columns.items()}
     if not columns:
         raise checks.fail(
@@ -59,9 +64,8 @@ def clean_columns(data: Mapping[str, Any], names: Sequence[str]) -> tuple[Column
         raise checks.fail("columns", sizes, "differ in length")
     if not next(iter(sizes.values())):
         raise checks.fail("trace", sorted(columns), "holds no gradients")
-    order = columns.get("apply_time")
-    if order is not None and np.any(order[1:] < order[:-1]):
-        rank = np.argsort(order, kind="stable")
+    rank = _order(columns)
+    if rank is not None:
         for name in columns:
             columns[name] = columns[name][rank]
     _consistent(columns)
@@ -83,20 +87,60 @@ def clean_header(header: Any) -> dict[str, str]:
 
 
 def _clean(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Return the column in its own type, or say what is wrong with it."""
+    """Return the column in its own type, or say what is wrong with it.
+
+    A column that nobody can change, as readers make them, is taken as it is; others are copied.
+    """
     if values.ndim != 1:
         raise checks.fail(name, values.shape, "is not one-dimensional")
     wanted = COLUMNS[name]
     if values.dtype.kind not in "biuf":
         raise checks.fail(name, values, "is not a column of numbers")
+    real = values.dtype.kind == "f"
+    if real and name not in _MAY_BE_MISSING and not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        what = "a time" if wanted is np.float64 else "a whole number"
+        raise checks.fail(name, values[row].item(), f"in row {row} is not {what}")
+    limit = _LARGEST_TIME if wanted is np.float64 else _LARGEST_COUNT
+    if name not in _MAY_BE_MISSING and len(values) and values.dtype.kind != "b":
+        for extreme in (values.min().item(), values.max().item()):
+            if abs(extreme) > limit:
+                raise checks.fail(
+                    name, extreme, "is out of range", remedy=f"At most {limit:g} either way."
+                )
+    if values.dtype == wanted and values.flags.owndata and not values.flags.writeable:
+        return values
     column = np.array(values, dtype=wanted)
     if wanted is not np.float64 and not np.array_equal(column, values):
         row = int(np.flatnonzero(column != values)[0])
         raise checks.fail(name, values[row].item(), f"in row {row} is not a whole number")
-    if wanted is np.float64 and name not in _MAY_BE_MISSING and not np.isfinite(column).all():
-        row = int(np.flatnonzero(~np.isfinite(column))[0])
-        raise checks.fail(name, column[row].item(), f"in row {row} is not a time")
     return column
+
+
+def _known_names(worker: NDArray[Any], names: Sequence[str]) -> Sequence[str]:
+    """Return the names of workers if each worker has one that a line of a file can hold."""
+    for name in names:
+        if not isinstance(name, str) or len(name.splitlines()) > 1 or name != name.strip():
+            raise checks.fail(
+                "worker", name, "is no name", why="It is no text, or holds a line break, or begins "
+                "or ends with a space.", remedy='For example "worker 1".',
+            )  # fmt: skip
+    if len(worker) and not 0 <= worker.min() <= worker.max() < len(names):
+        raise checks.fail("worker", int(worker.max()), f"has no name among {len(names)}")
+    return names
+
+
+def _order(columns: Columns) -> NDArray[np.int64] | None:
+    """Return the order of rows by time, then by version, or None if they have it."""
+    time, version = columns.get("apply_time"), columns.get("apply_version")
+    if time is None or len(time) < 2:
+        return None
+    ordered = time[1:] >= time[:-1]
+    if version is None:
+        return None if ordered.all() else np.argsort(time, kind="stable")
+    if ordered.all() and not ((version[1:] < version[:-1]) & (time[1:] == time[:-1])).any():
+        return None
+    return np.lexsort((version, time))
 
 
 def _consistent(columns: dict[str, NDArray[Any]]) -> None:
@@ -126,3 +170,37 @@ def _consistent(columns: dict[str, NDArray[Any]]) -> None:
                 why="It counts the update of this row too, so it is at least read_version + 1.",
                 remedy="If the log holds the version before the update, add 1 to apply_version.",
             )  # fmt: skip
+    _one_run(columns)
+
+
+def _one_run(columns: Columns) -> None:
+    """Refuse a log that holds rows twice, or several runs."""
+    if "apply_version" in columns and "apply_time" in columns:
+        version = columns["apply_version"]
+        backward = int(np.count_nonzero(version[1:] < version[:-1]))
+        if backward > max(1.0, _BACKWARD * len(version)):
+            row = int(np.flatnonzero(version[1:] < version[:-1])[0]) + 1
+            raise checks.fail(
+                "apply_version", int(version[row]), f"is lower in row {row} than in the row before",
+                why=f"So it is in {backward} of {len(version)} rows, in the order of apply_time: "
+                "the log holds several runs, or its times come from several clocks.",
+                remedy="Give each run a trace of its own, with the times of one clock.",
+            )  # fmt: skip
+    if not {"worker", "read_version", "apply_version", "apply_time"} <= set(columns):
+        return
+    time = columns["apply_time"]
+    tied = np.flatnonzero(time[1:] == time[:-1])
+    if not tied.size:
+        return
+    rows = np.unique(np.concatenate([tied, tied + 1]))
+    table = np.stack([column[rows].astype(float) for column in columns.values()])
+    table = np.nan_to_num(table[:, np.lexsort(table)], nan=-1.0)
+    same = (table[:, 1:] == table[:, :-1]).all(axis=0)
+    if same.any():
+        twice = table[list(columns).index("apply_time"), 1:][same][0]
+        raise checks.fail(
+            "trace", f"{len(time)} rows", f"holds {int(same.sum())} of them twice",
+            why=f"The first is a gradient of worker "
+            f"{int(table[list(columns).index('worker'), 1:][same][0])} applied at {twice:g}.",
+            remedy="Remove rows that were logged or merged twice.",
+        )  # fmt: skip

@@ -29,13 +29,12 @@ def file_format(path: str | Path) -> tuple[Path, str, Callable[..., Any]]:
     return file, kind, _OPENERS.get(packed, open)
 
 
-def pandas_for(path: object) -> Any:
-    """Return the module pandas, or refuse `path` because pandas or pyarrow is missing."""
+def pyarrow_for(path: object) -> tuple[Any, Any]:
+    """Return the modules pyarrow and pyarrow.parquet, or refuse `path` because they are missing."""
     try:
-        importlib.import_module("pyarrow")
-        return importlib.import_module("pandas")
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise checks.fail(
-            "path", str(path), "needs pandas and pyarrow",
-            remedy="pip install pandas pyarrow, or use .csv or .jsonl.",
+            "path", str(path), "needs pyarrow",
+            remedy="pip install pyarrow, or use .csv or .jsonl.",
         ) from None  # fmt: skip

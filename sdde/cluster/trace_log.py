@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.cluster.system import System
 from sdde.cluster.trace_columns import clean_columns, clean_header
+from sdde.cluster.trace_order import distinct, grouped
 from sdde.equation.laws import Law, as_law
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class Trace:
     def updates(self) -> int:
         """Number of updates; gradients that share an `apply_version` made one update together."""
         if "apply_version" in self:
-            return len(np.unique(self.data["apply_version"][self.applied]))
+            return distinct(self.data["apply_version"][self.applied])
         return int(self.applied.sum())
 
     def compute_time(self, worker: int | str | None = None) -> Floats:
@@ -324,9 +325,7 @@ class Trace:
         name = "read_time" if "read_time" in self else "apply_time"
         self._need("cycles", "worker", name)
         clock = self.data[name]
-        order = np.lexsort((clock, self.data["worker"]))
-        worker = self.data["worker"][order]
-        return order, clock, worker[1:] == worker[:-1]
+        return grouped(self.data["worker"], clock)
 
     def staleness(self, worker: int | str | None = None) -> Integers:
         """Return how many updates of others each applied gradient missed: its age in updates.

@@ -1,8 +1,9 @@
 """Reading traces: CSV, JSON Lines and Parquet files in, typed columns out.
 
 A file is read in pieces that become arrays at once, so that memory is that of the columns and not
-of the text. Clean pieces go through NumPy's parser; a piece that it refuses is read cell by cell,
-which is slower and names the faulty line. Nothing here knows what the columns mean.
+of the text. Clean pieces go through NumPy's parser; a piece that it refuses is read row by row,
+which is slower and names the faulty line. Cells are numbers or names and are never evaluated.
+Nothing here knows what the columns mean.
 """
 
 import csv
@@ -19,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import checks
+from sdde.cluster.trace_building import Builder
 from sdde.cluster.trace_columns import COLUMNS, Columns
-from sdde.cluster.trace_formats import file_format, pandas_for
+from sdde.cluster.trace_formats import file_format
 from sdde.cluster.trace_log import Trace
 
 PIECE = 200_000  # rows parsed at once: some 30 MB of text
-_WORDS = {"true": 1.0, "false": 0.0, "": np.nan}
 _RECORDED = "live_digits_8_workers.csv.xz"
 
 
@@ -63,7 +64,9 @@ def read_trace(
             remedy=f"Known: {', '.join(COLUMNS)}.",
         )  # fmt: skip
     if kind == "parquet":
-        return _read_parquet(file, rename)
+        from sdde.cluster.trace_parquet import read_parquet
+
+        return read_parquet(file, rename)
     try:
         with opener(file, "rt", encoding="utf-8", newline="") as lines:
             return (_read_csv if kind == "csv" else _read_jsonl)(lines, str(path), rename)
@@ -73,31 +76,6 @@ def read_trace(
             why="The file is damaged, or its writing was interrupted.",
             remedy="Logs that may be interrupted are safest as plain .csv.",
         ) from None  # fmt: skip
-
-
-class _Builder:
-    """Columns that grow piece by piece; names of workers become numbers on the way."""
-
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
-        self.parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-        self.workers: dict[str, int] = {}
-        self.by_name = False  # once workers are seen to have names they are read as text
-
-    def add(self, name: str, values: NDArray[np.float64]) -> None:
-        wanted = COLUMNS[name]
-        column = values.astype(wanted)
-        self.parts[name].append(column if np.array_equal(column, values) else values)
-
-    def worker(self, label: str) -> float:
-        return float(self.workers.setdefault(label, len(self.workers)))
-
-    def columns(self) -> tuple[Columns, tuple[str, ...]]:
-        data: Columns = {}
-        for name in self.names:
-            parts = self.parts.pop(name)  # freed before the next column is joined
-            data[name] = np.concatenate(parts) if parts else np.empty(0)
-        return data, tuple(self.workers)
 
 
 def _read_csv(
@@ -125,14 +103,15 @@ def _read_csv(
     kept = [title for title in titles if title in COLUMNS]
     if len(set(kept)) < len(kept):
         raise checks.fail("path", path, "names a column twice", why=f"Its columns: {titles}.")
-    builder = _Builder(kept)
+    builder = Builder(kept, path)
     places = [titles.index(title) for title in kept]
     while piece := list(itertools.islice(lines, PIECE)):
         table = None if builder.by_name else _fast(piece, places)
         if table is None:
-            table = _careful(piece, titles, builder, path=path, first=number + 1)
-        for name, values in zip(kept, table.T, strict=True):
-            builder.add(name, values)
+            builder.add_cells(*_cells(piece, places, len(titles), path=path, first=number + 1))
+        else:
+            for name, values in zip(kept, table.T, strict=True):
+                builder.add(name, values)
         number += len(piece)
     data, workers = builder.columns()
     return data, header, workers
@@ -147,75 +126,38 @@ def _fast(piece: list[str], places: list[int]) -> NDArray[np.float64] | None:
         return None
 
 
-def _careful(
-    piece: list[str], titles: list[str], builder: _Builder, *, path: str, first: int
-) -> NDArray[np.float64]:
-    """Read the lines of a piece cell by cell."""
-    rows: list[tuple[int, list[str]]] = []
+def _cells(
+    piece: list[str], places: list[int], width: int, *, path: str, first: int
+) -> tuple[list[list[str]], list[int]]:
+    """Return the cells of the rows that a piece holds, and the numbers of their lines."""
+    rows, numbers = [], []
     last = first + len(piece) - 1
     for number, line in enumerate(piece, first):
         if line.startswith("#") or not line.strip():
             continue
-        cells = next(csv.reader([line]))
-        if len(cells) != len(titles):
+        try:
+            cells = next(csv.reader([line]))
+        except csv.Error as error:
+            raise checks.fail("path", path, f"is not CSV in line {number} ({error})") from None
+        if len(cells) != width:
             if number == last and not line.endswith("\n"):
                 continue  # a row cut short when its writer was killed
-            raise checks.fail(
-                "path", path, f"has {len(cells)} cells in line {number}, not {len(titles)}"
-            )
-        kept = [c.strip() for title, c in zip(titles, cells, strict=True) if title in COLUMNS]
-        rows.append((number, kept))
-    return _table(rows, builder, path)
-
-
-def _table(rows: list[tuple[int, list[str]]], builder: _Builder, path: str) -> NDArray[np.float64]:
-    """Return the numbers that cells of text hold; names of workers become their positions."""
-    place = builder.names.index("worker") if "worker" in builder.names else None
-    if place is not None and not builder.workers:
-        named = [number for number, cells in rows if cells[place] and not _is_number(cells[place])]
-        if named and builder.parts["worker"]:
-            raise checks.fail(
-                "path", path, f"mixes numbers and names of workers in line {named[0]}"
-            )
-        builder.by_name = bool(named)
-    table = np.empty((len(rows), len(builder.names)))
-    for row, (number, cells) in zip(table, rows, strict=True):
-        for i, (name, cell) in enumerate(zip(builder.names, cells, strict=True)):
-            row[i] = (
-                builder.worker(cell)
-                if i == place and builder.by_name
-                else _number(cell, name, f"It stands in line {number} of {path}.")
-            )
-    return table
-
-
-def _number(cell: str, name: str, where: str) -> float:
-    try:
-        value = _WORDS.get(cell.lower())
-        value = float(cell) if value is None else value
-    except ValueError:
-        raise checks.fail(name, cell, "is not a number", why=where) from None
-    if np.isnan(value) and COLUMNS[name] is not np.float64:
-        raise checks.fail(name, cell, "is missing", why=where)
-    return value
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+            raise checks.fail("path", path, f"has {len(cells)} cells in line {number}, not {width}")
+        rows.append([cells[place] for place in places])
+        numbers.append(number)
+    return rows, numbers
 
 
 def _read_jsonl(
     lines: TextIO, path: str, rename: dict[str, str]
 ) -> tuple[Columns, dict[str, str], tuple[str, ...]]:
     header: dict[str, str] = {}
-    builder: _Builder | None = None
+    builder: Builder | None = None
+    titles: list[str] = []
     number = 0
     while piece := list(itertools.islice(lines, PIECE)):
-        rows: list[tuple[int, list[str]]] = []
+        rows: list[list[Any]] = []
+        numbers: list[int] = []
         for line in piece:
             number += 1
             record = _record(line, number, path)
@@ -224,17 +166,32 @@ def _read_jsonl(
             if builder is None and isinstance(record.get("header"), dict):
                 header = {str(key): str(value) for key, value in record["header"].items()}
                 continue
-            record = {rename.get(key, key): value for key, value in record.items()}
             if builder is None:
-                builder = _Builder([key for key in record if key in COLUMNS])
-            rows.append((number, [_text(record.get(name)) for name in builder.names]))
+                known = {rename.get(key, key): key for key in record}
+                titles = [key for name, key in known.items() if name in COLUMNS]
+                builder = Builder([name for name in known if name in COLUMNS], path)
+            rows.append([record.get(title) for title in titles])
+            numbers.append(number)
         if builder is not None:
-            for name, values in zip(builder.names, _table(rows, builder, path).T, strict=True):
-                builder.add(name, values)
+            _add_values(builder, rows, numbers)
     if builder is None:
         raise checks.fail("path", path, "holds no gradients")
     data, workers = builder.columns()
     return data, header, workers
+
+
+def _add_values(builder: Builder, rows: list[list[Any]], numbers: list[int]) -> None:
+    """Append rows of JSON values: at once if all are numbers, otherwise as text."""
+    if all(type(value) in (int, float) for row in rows for value in row):
+        try:
+            table = np.array(rows, dtype=np.float64).reshape(len(rows), len(builder.names))
+        except OverflowError:
+            table = None
+        if table is not None:
+            for name, values in zip(builder.names, table.T, strict=True):
+                builder.add(name, values)
+            return
+    builder.add_cells([[_text(value) for value in row] for row in rows], numbers)
 
 
 def _record(line: str, number: int, path: str) -> dict[str, Any] | None:
@@ -242,10 +199,11 @@ def _record(line: str, number: int, path: str) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if not line.endswith("\n"):
             return None  # a row cut short when its writer was killed
-        raise checks.fail("path", path, f"is not JSON in line {number} ({error})") from None
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise checks.fail("path", path, f"is not JSON in line {number} ({reason})") from None
     if not isinstance(record, dict):
         raise checks.fail("path", path, f"does not hold an object in line {number}")
     return record
@@ -253,16 +211,3 @@ def _record(line: str, number: int, path: str) -> dict[str, Any] | None:
 
 def _text(value: object) -> str:
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
-
-
-def _read_parquet(
-    file: Path, rename: dict[str, str]
-) -> tuple[Columns, dict[str, str], tuple[str, ...]]:
-    table = pandas_for(file).read_parquet(file)
-    header = {str(key): str(value) for key, value in table.attrs.items()}
-    data = {
-        rename.get(str(title), str(title)): table[title].to_numpy()
-        for title in table.columns
-        if rename.get(str(title), str(title)) in COLUMNS
-    }
-    return data, header, ()

@@ -32,6 +32,8 @@ def resampled(trace: "Trace", rng: Any) -> tuple[dict[str, Any], dict[str, str]]
         data, length = _new_times(trace, generator)
     else:
         data, length = _new_rows(trace, generator)
+    for column in data.values():
+        column.flags.writeable = False  # so that the new trace need not copy it
     header = dict(trace.header) | {"resampled": f"in blocks of {length} cycles"}
     return data, header
 
@@ -127,12 +129,14 @@ def _new_times(trace: "Trace", generator: np.random.Generator) -> tuple[dict[str
     rows = np.split(order, np.flatnonzero(~same) + 1)
     lengths = [np.diff(clock[part]) for part in rows]
     shares, length = _shares(lengths, generator)
-    source, begin = [], []
+    taken, start = np.empty(len(order), np.int64), np.empty(len(order))
+    end = 0
     for part, cycle in zip(rows, lengths, strict=True):
+        here = slice(end, end := end + len(part))
         chosen = _drawn(len(cycle), shares)
-        source.append(np.append(part[chosen], part[-1]))
-        begin.append(clock[part[0]] + np.concatenate([[0.0], np.cumsum(cycle[chosen])]))
-    taken, start = np.concatenate(source), np.concatenate(begin)
+        taken[here] = np.append(part[chosen], part[-1])
+        start[here] = clock[part[0]] + np.concatenate([[0.0], np.cumsum(cycle[chosen])])
+    del order, rows, lengths
     data: dict[str, Any] = {"worker": trace.data["worker"][taken]}
     for name in _TIMES:
         if name in trace:
@@ -142,6 +146,7 @@ def _new_times(trace: "Trace", generator: np.random.Generator) -> tuple[dict[str
     if "apply_version" in trace and "apply_time" in trace:
         counted = _versions(data, trace.updates / max(1, int(trace.applied.sum())))
         data |= {name: column for name, column in counted.items() if name in trace}
+        del counted
     elif "staleness" in trace:
         data["staleness"] = trace.data["staleness"][taken]
     return data, length

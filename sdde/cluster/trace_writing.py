@@ -14,7 +14,7 @@ import numpy as np
 
 from sdde import checks
 from sdde.cluster.trace_columns import COLUMNS
-from sdde.cluster.trace_formats import file_format, pandas_for
+from sdde.cluster.trace_formats import file_format
 from sdde.cluster.trace_log import Trace
 
 PIECE = 200_000  # rows turned into text at once
@@ -24,11 +24,9 @@ def write_trace(trace: Trace, path: str | Path) -> None:
     """Write a trace in the format of the suffix."""
     file, kind, opener = file_format(path)
     if kind == "parquet":
-        table = pandas_for(path).DataFrame(dict(trace.data))
-        if trace.worker_names:
-            table["worker"] = [trace.worker_names[code] for code in trace.data["worker"]]
-        table.attrs = dict(trace.header)
-        table.to_parquet(file)
+        from sdde.cluster.trace_parquet import write_parquet
+
+        write_parquet(trace, file)
         return
     with opener(file, "wt", encoding="utf-8", newline="") as out:
         out.write(_head(kind, trace.header, list(trace.data)))
