@@ -131,12 +131,13 @@ def refusals(name: str, what: str, stored: Callable[[], str] = str) -> Iterator[
         reason = error.strerror or str(error)
         if error.errno not in _FULL:
             raise StoreError(f"store = {name!r} {what}: {reason}.") from error
-        raise StoreError(
-            error.errno,
+        full = StoreError(
             f"store = {name!r} is full: {reason}.\n"
             f"  What was stored before is kept{stored()}. Make room, and make the same call"
-            " again: it goes on from there",
-        ) from error
+            " again: it goes on from there."
+        )
+        full.errno = error.errno
+        raise full from error
 
 
 def require_same(name: str, found: dict[str, Any], wanted: dict[str, Any]) -> None:
