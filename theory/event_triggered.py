@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 _STEPS = 32  # per mean delay: relative errors of about 1e-4
 _LONGEST = 20.0  # mean delays; longer ones count as this
+_MOST_LAGS, _MOST_STEPS = 2_000, 100_000  # some minutes
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +178,27 @@ class EventTriggeredSGD:
         time = checks.array("t", t)
         if time.size and time.min() < 0.0:
             raise checks.fail("t", t, "holds a negative time", remedy="Times count from the start.")
-        path = self._march(float(time.max(initial=0.0)), checks.number("start", start))
+        end = float(time.max(initial=0.0))
+        self._check_size(end)
+        path = self._march(end, checks.number("start", start))
         value = np.interp(time, np.arange(path.shape[1]) * self._step, answer(*path))
         return float(value) if time.ndim == 0 else value
+
+    def _check_size(self, end: float) -> None:
+        """Refuse what would be followed for hours."""
+        delay = self.stream.delay
+        lags = min(delay.highest, _LONGEST * delay.mean) / self._step
+        if lags > _MOST_LAGS:
+            raise checks.fail(
+                "workers", self.workers, f"makes {lags:.3g} steps within the longest delay",
+                why=f"The covariance with all of them is followed; there is room for {_MOST_LAGS}.",
+                remedy="Give fewer workers or a smaller learning rate: this one diverges.",
+            )  # fmt: skip
+        if end > _MOST_STEPS * self._step:
+            raise checks.fail(
+                "t", end, f"is more than {_MOST_STEPS} steps away",
+                remedy=f"Give times up to {_MOST_STEPS * self._step:.3g}.",
+            )  # fmt: skip
 
     def _march(self, end: float, start: float) -> Floats:
         """Return mean, variance and sending probability on the grid up to `end`."""
