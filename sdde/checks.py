@@ -155,6 +155,11 @@ def vector(name: str, value: Any) -> NDArray[np.float64]:
     return result
 
 
+def several(name: str, value: Any) -> NDArray[np.float64]:
+    """Return one number, or a non-empty vector of them, as a finite 1-D float64 array."""
+    return vector(name, np.atleast_1d(array(name, value)))
+
+
 def time_span(name: str, value: Any) -> tuple[float, float]:
     """Return (t0, t1) with t0 < t1, both finite."""
     if isinstance(value, str) or not isinstance(value, Iterable) or len(pair := list(value)) != 2:

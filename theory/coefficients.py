@@ -174,7 +174,15 @@ def read_history(history: Any, dim: int) -> tuple[Floats, History]:
         function: Callable[[float], Any] = history
 
         def at(t: float) -> Floats:
-            value = checks.array("history(t)", function(t)).reshape(-1, 1)
+            try:
+                found = function(t)
+            except Exception as error:
+                raise checks.fail(
+                    "history", history, f"failed at t = {t:g} ({error})",
+                    why="A history function takes the time alone.",
+                    remedy="For example history = lambda t: 1.0.",
+                ) from error  # fmt: skip
+            value = checks.array("history(t)", found).reshape(-1, 1)
             if len(value) != dim:
                 raise checks.fail("history", history, f"returned {len(value)} values, not {dim}")
             return value

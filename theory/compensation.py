@@ -156,4 +156,5 @@ def dc_asgd_quality(compensation: float, eigenvalue: float, noise: float) -> flo
     """
     strength = checks.nonnegative("compensation", compensation)
     h = checks.positive("eigenvalue", eigenvalue)
-    return strength * checks.nonnegative("noise", noise) ** 2 / h
+    deviation = checks.nonnegative("noise", noise)
+    return strength * deviation / h * deviation

@@ -82,7 +82,7 @@ def spectrum(
     eigenvalues: Any, noise: Any, name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return curvatures > 0 and the noise along each axis, >= 0, called `name` in messages."""
-    sizes = checks.vector("eigenvalues", np.atleast_1d(eigenvalues))
+    sizes = checks.several("eigenvalues", eigenvalues)
     if sizes.min() <= 0:
         raise checks.fail(
             "eigenvalues", eigenvalues, "holds a value that is not positive",
@@ -99,7 +99,7 @@ def spectrum(
 
 def per_axis(name: str, value: Any, dim: int) -> NDArray[np.float64]:
     """Return `value` as a ``(dim,)`` array; one number stands for all axes."""
-    numbers = checks.vector(name, np.atleast_1d(value))
+    numbers = checks.several(name, value)
     if numbers.size == 1:
         return np.full(dim, numbers[0])
     if numbers.size != dim:

@@ -192,7 +192,7 @@ class Runs:
             Exact where every update is recorded, else as old as the last record; ``nan`` after a
             run has ended, ``inf`` after it diverged.
         """
-        asked = checks.vector("times", np.atleast_1d(np.asarray(times)))
+        asked = checks.several("times", times)
         if (asked < 0).any():
             raise checks.fail("times", times, "holds a negative time")
         return self._at("loss", "time", asked)
@@ -225,7 +225,7 @@ class Runs:
             ``nan`` where a run has ended, ``inf`` where one has diverged; the error of one run is
             ``nan``.
         """
-        asked = self._grid("time") if times is None else np.atleast_1d(np.asarray(times))
+        asked = self._grid("time") if times is None else checks.several("times", times)
         curve = summary(asked, self.loss_at(asked))
         return curve.mean, curve.error
 
@@ -261,7 +261,7 @@ class Runs:
         [0.0, 2.0, 4.0]
         """
         checks.choice("against", against, _AXES)
-        asked = self._grid(against) if at is None else checks.vector("at", np.atleast_1d(at))
+        asked = self._grid(against) if at is None else checks.several("at", at)
         if (asked < 0).any():
             raise checks.fail("at", at, "holds a negative value")
         return summary(asked, self._at(of, against, asked))

@@ -371,12 +371,12 @@ class ImplicitMomentum:
             last = int(law.highest if np.isfinite(law.highest) else law.quantile(1.0 - _RARE))
             p = np.diff(law.cdf(np.arange(-1, last + 1)))
         with np.errstate(divide="ignore"):  # in logarithms: both factors leave the range of doubles
-            shape = np.arange(last + 1) * np.log(self.momentum) if self.momentum else np.zeros(1)
+            shape = np.arange(last + 1) * math.log(self.momentum) if self.momentum else np.zeros(1)
             shape = np.pad(shape, (0, last + 1 - len(shape)), constant_values=-np.inf) - np.log(p)
         shape = np.where(np.isnan(shape), np.inf, shape)  # 0 / 0: never seen, so capped
 
         def weights(log_c: float) -> NDArray[np.float64]:
-            return np.exp(np.minimum(log_c + shape, np.log(self.cap)))
+            return np.exp(np.minimum(log_c + shape, np.log(float(self.cap))))
 
         low, high = -800.0, 800.0
         for _ in range(200):  # bisection: the mean grows with c

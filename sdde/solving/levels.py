@@ -234,7 +234,7 @@ def multilevel(
         return fine - run(steps[number - 1]) if number else fine
 
     lengths = [(span[1] - span[0]) / step for step in steps]
-    costs = [round(n + (lengths[k - 1] if k else 0.0)) for k, n in enumerate(lengths)]
+    costs = [math.ceil(n + (lengths[k - 1] if k else 0.0)) for k, n in enumerate(lengths)]
     levels = [_Sampled(sample, k, costs[k]) for k in range(_FIRST_LEVELS)]
     for level in levels:
         level.add(first)
