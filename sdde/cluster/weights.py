@@ -5,6 +5,7 @@ turns it, or the distance moved meanwhile, into a weight on the learning rate; a
 learning rate fall with time; a compensation changes the gradient itself. Nothing here computes.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
