@@ -5,8 +5,9 @@ besides. A block holds what neighbouring paths leave, as arrays alone, so that i
 elsewhere and sent. All paths may be one block.
 """
 
+import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,12 @@ class Ready:
         plan = self.run.plan
         blocks = -(-paths // self.width)
         return paths, blocks, plan.deepest + 2, self.row, len(plan.rates), len(self.kinds)
+
+    def with_past(self, past: Floats) -> "Ready":
+        """Return the same with other histories, of which path p has row p modulo their number."""
+        other = copy.copy(self)
+        other.run = replace(self.run, plan=replace(self.run.plan, past=past))
+        return other
 
     def room(self, first: int, end: int, *, with_states: bool = True) -> Block:
         """Return a block that nobody has filled; `first` is a multiple of the width."""

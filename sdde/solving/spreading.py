@@ -1,12 +1,17 @@
 """Blocks of paths on an executor: how large they are, and what travels.
 
-To the workers goes the run without its history, whose values on the grid are in its plan; back come
-the arrays of blocks, of moments a few nodes. Any cut gives the same numbers.
+To the workers goes the run without its history, whose values on the grid are in its plan; where
+each path has a history of its own, with each block go those of its paths. Back come the arrays of
+blocks, of moments a few nodes. Any cut gives the same numbers.
 """
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sdde.equation.problem import Problem
 from sdde.solving.execute import Progress, Stops, reporter
@@ -15,6 +20,7 @@ from sdde.solving.reducing import GROUP
 from sdde.solving.running import Arrays, Block, Ready, Run
 from sdde.solving.sketch import FAN, SIZE
 
+Floats = NDArray[np.float64]
 _STEPS = 50_000_000  # path-steps of one block at most: about a tenth of a second
 _FEW_STEPS = 1_000_000  # and at least, so that sending it costs little
 _NUMBERS = 2_000_000  # kept of one block: 16 MB
@@ -67,16 +73,18 @@ class BlockWork:
         self.stops = Stops()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BlockWork, (replace(self.run, problem=_without_history(self.run.problem)),
-                           self.threads)  # fmt: skip
+        plan = replace(self.run.plan, past=self.run.plan.past[:1])  # tasks bring more
+        bare = replace(self.run, problem=_without_history(self.run.problem), plan=plan)
+        return BlockWork, (bare, self.threads)
 
-    def __call__(self, first: int, end: int) -> Arrays:
-        """Return the arrays of the paths from `first` to `end`."""
+    def __call__(self, first: int, end: int, past: Floats | None = None) -> Arrays:
+        """Return the arrays of the paths from `first` to `end`, with their own histories if any."""
         if self.ready is None:
             self.ready = Ready(self.run)
-        block = self.ready.room(first, end)
+        ready = self.ready if past is None else self.ready.with_past(past)
+        block = ready.room(first, end)
         with self.stops.flag() as stop:
-            if not self.ready.fill(block, threads=self.threads, stop=stop):
+            if not ready.fill(block, threads=self.threads, stop=stop):
                 raise KeyboardInterrupt
         return block.arrays()
 
@@ -104,17 +112,48 @@ def fill_elsewhere(
         For each part.
     progress : bool or callable
     """
-    work = BlockWork(ready.run, threads, ready)
     report, close = reporter(progress, ready.run.paths)
     finished = 0
 
-    def take(task: tuple[int, int], arrays: Arrays) -> None:
+    def take(first: int, end: int, arrays: Arrays) -> None:
         nonlocal finished
-        block.take(*task, arrays)
-        finished += task[1] - task[0]
+        block.take(first, end, arrays)
+        finished += end - first
         report(finished, ready.run.paths)
 
     try:
-        return run_tasks(crew, work, cut_blocks(ready, crew.size), take, stop=work.stops.stop)
+        return spread(ready, cut_blocks(ready, crew.size), take, crew, threads=threads)
     finally:
         close()
+
+
+def spread(
+    ready: Ready, spans: Iterable[tuple[int, int]], take: Callable[[int, int, Arrays], None],
+    crew: Crew, *, threads: int,
+) -> bool:  # fmt: skip
+    """Compute blocks of paths on an executor; return False if Ctrl-C stopped it.
+
+    Parameters
+    ----------
+    ready : Ready
+    spans : iterable of (int, int)
+        First path and end of each block.
+    take : callable
+        ``take(first, end, arrays)`` is called here for each, in the order in which they end.
+    crew : Crew
+    threads : int
+        For each block.
+    """
+    work = BlockWork(ready.run, threads, ready)
+    past = ready.run.plan.past
+    tasks: Iterable[tuple[Any, ...]] = spans
+    if len(past) > 1 and not crew.is_here:
+        # Path p reads row p modulo the number of rows.
+        tasks = (
+            (first, end, np.roll(past[first:end], first % (end - first), axis=0))
+            for first, end in spans
+        )
+    return run_tasks(
+        crew, work, tasks, lambda task, arrays: take(task[0], task[1], arrays),
+        stop=work.stops.stop,
+    )  # fmt: skip

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sdde.engine.compile import width_for
 from sdde.errors import ArgumentError, StoreError
 from sdde.solving.execute import Progress, reporter
-from sdde.solving.executors import Crew, run_tasks
+from sdde.solving.executors import Crew
 from sdde.solving.identity import identity_of, versions
 from sdde.solving.labels import FUNCTIONAL
 from sdde.solving.memory import available_memory
 from sdde.solving.running import Arrays, Block, Ready, Run
-from sdde.solving.spreading import BlockWork, block_length
+from sdde.solving.spreading import block_length, spread
 from sdde.solving.stored_arrays import StoredArray
 from sdde.solving.stores import Damaged, Rows, Store
 
@@ -65,9 +65,8 @@ def fill_store(
     finished = total - sum(end - first for first, end in map(store.span, missing))
     report(finished, total)
 
-    def take(task: tuple[int, int], arrays: Arrays) -> None:
+    def take(first: int, end: int, arrays: Arrays) -> None:
         nonlocal finished
-        first, end = task
         store.put(first // int(store.header["length"]), _to_store(ready.run, arrays))
         finished += end - first
         report(finished, total)
@@ -75,13 +74,12 @@ def fill_store(
     spans = [store.span(block) for block in missing]
     try:
         if crew is not None:
-            work = BlockWork(ready.run, threads, ready)
-            return run_tasks(crew, work, spans, take, stop=work.stops.stop)
+            return spread(ready, spans, take, crew, threads=threads)
         for first, end in spans:
             block = ready.room(first, end)
             if not ready.fill(block, threads=threads):
                 return False
-            take((first, end), block.arrays())
+            take(first, end, block.arrays())
     except KeyboardInterrupt:
         return False
     finally:

@@ -73,6 +73,7 @@ def small_blocks(monkeypatch):
 
 @pytest.fixture(scope="module")
 def processes():
+    pytest.importorskip("cloudpickle")
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
 

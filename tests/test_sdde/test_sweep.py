@@ -27,6 +27,7 @@ def problem(rate, delay):
 
 @pytest.fixture(scope="module")
 def processes():
+    pytest.importorskip("cloudpickle")
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
 
