@@ -26,6 +26,7 @@ _DESCRIPTORS = (
     types.MemberDescriptorType,
     types.ClassMethodDescriptorType,
 )
+_GLOBAL_NUMBERS = getattr(np.random.mtrand, "_rand", None)
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
 _LIBRARIES = frozenset({"numpy", "scipy", "numba", "sympy", "mpmath"})
 _NOT_CONTENT = frozenset(
@@ -39,7 +40,7 @@ class Unhashable(TypeError):
     """A value whose content cannot be hashed faithfully."""
 
 
-def fingerprint(*values: object) -> bytes:
+def fingerprint(*values: object, itself: bool = False) -> bytes:
     """Return the content hash of functions and other values.
 
     Parameters
@@ -47,6 +48,8 @@ def fingerprint(*values: object) -> bytes:
     *values : object
         Callables of any kind (functions, lambdas, closures, methods, partials, callable objects,
         numba dispatchers), and plain data.
+    itself : bool, optional
+        Whether this package counts by its version, like others; by its content if not.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def fingerprint(*values: object) -> bytes:
         If the content of a value cannot be seen.
     """
     python = ".".join(map(str, sys.version_info[:2])).encode()  # bytecode differs between versions
-    reader = _Reader()
+    reader = _Reader(itself)
     return _joined(b"fingerprint", python, *(reader.digest(value) for value in values))
 
 
@@ -72,7 +75,8 @@ def _joined(tag: bytes, *parts: bytes) -> bytes:
 class _Reader:
     """Digests of values by identity, with the values now being read, which end cycles."""
 
-    def __init__(self) -> None:
+    def __init__(self, itself: bool = False) -> None:
+        self._itself = itself
         self._open: dict[int, int] = {}  # id -> depth
         self._done: dict[int, tuple[object, bytes]] = {}
         self._lowest = sys.maxsize  # depth of the outermost open value referred to
@@ -109,6 +113,8 @@ class _Reader:
     def _content(self, value: Any) -> Iterator[bytes] | list[bytes]:
         """Return a tag and the digests of all parts of a value."""
         kind = type(value)
+        if value is _GLOBAL_NUMBERS:  # scipy's laws carry it; its state is nobody's content
+            return [b"the global random numbers"]
         if kind in (tuple, list):
             return [kind.__name__.encode(), *self._all(value)]
         if kind is dict:
@@ -124,9 +130,9 @@ class _Reader:
         if isinstance(value, np.ufunc):
             return [b"ufunc", value.__name__.encode()]
         if isinstance(value, types.ModuleType):
-            return [b"module", value.__name__.encode(), _version(value).encode()]
+            return [b"module", value.__name__.encode(), self._version(value).encode()]
         if isinstance(value, types.CodeType):
-            return [b"code", *_code(value)]
+            return [b"code", *_code(value, self._itself)]
         if isinstance(value, types.FunctionType):
             return self._function(value)
         if isinstance(value, types.MethodType):
@@ -165,9 +171,9 @@ class _Reader:
 
     def _function(self, function: types.FunctionType) -> list[bytes]:
         module = sys.modules.get(function.__module__ or "")
-        if module is not None and _is_library(module):
+        if module is not None and (_is_library(module) or self._is_itself(module)):
             return [b"known function", self.digest(module), function.__qualname__.encode()]
-        parts = list(_code(function.__code__))
+        parts = list(_code(function.__code__, self._itself))
         parts += self._all([function.__defaults__, function.__kwdefaults__])
         for cell in function.__closure__ or ():
             try:
@@ -185,7 +191,7 @@ class _Reader:
 
     def _reached(self, value: Any, attributes: tuple[str, ...]) -> bytes:
         """Return the digest of ``value.a.b``: for a module without a version, of what is read."""
-        while isinstance(value, types.ModuleType) and not _version(value):
+        while isinstance(value, types.ModuleType) and not self._version(value):
             if not attributes:
                 raise Unhashable(f"module {value.__name__} has no version, and is used as a value")
             if not hasattr(value, attributes[0]):
@@ -193,11 +199,17 @@ class _Reader:
             value, attributes = getattr(value, attributes[0]), attributes[1:]
         return self.digest(value)
 
+    def _is_itself(self, module: types.ModuleType) -> bool:
+        return self._itself and module.__name__.partition(".")[0] == "sdde"
+
+    def _version(self, module: types.ModuleType) -> str:
+        return sys.modules["sdde"].__version__ if self._is_itself(module) else _version(module)
+
     def _class(self, kind: type) -> list[bytes]:
         name = f"{kind.__module__}.{kind.__qualname__}".encode()
         module = sys.modules.get(kind.__module__)
-        if kind.__module__ == "builtins" or (module is not None and _version(module)):
-            version = "" if module is None else _version(module)
+        if kind.__module__ == "builtins" or (module is not None and self._version(module)):
+            version = "" if module is None else self._version(module)
             return [b"known class", name, version.encode()]
         members = {k: v for k, v in vars(kind).items() if k not in _NOT_CONTENT}
         return [b"class", *self._all(kind.__bases__), *self._all(
@@ -213,7 +225,7 @@ class _Reader:
             raise Unhashable(f"{name} cannot be hashed: {error}") from None
         if isinstance(reduced, str):  # the name of a global, not a content
             module = sys.modules.get(getattr(value, "__module__", None) or "")
-            if module is None or not _version(module):
+            if module is None or not self._version(module):
                 raise Unhashable(f"{name} {reduced} cannot be hashed: its content is not visible")
             return [b"global", self.digest(module), reduced.encode()]
         maker, args, *rest = reduced
@@ -222,12 +234,12 @@ class _Reader:
 
 
 @functools.lru_cache(1024)
-def _code(code: types.CodeType) -> tuple[bytes, ...]:
+def _code(code: types.CodeType, itself: bool) -> tuple[bytes, ...]:
     """Return the digests of the parts of bytecode, which never change."""
-    _refuse_unknown_imports(code)
+    _refuse_unknown_imports(code, itself)
     counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    digest = _Reader().digest
+    digest = _Reader(itself).digest
     return (
         code.co_code,
         code.co_exceptiontable,
@@ -265,13 +277,14 @@ def _version(module: types.ModuleType) -> str:
     return version if isinstance(version, str) else ""
 
 
-def _refuse_unknown_imports(code: types.CodeType) -> None:
+def _refuse_unknown_imports(code: types.CodeType, itself: bool) -> None:
     """Refuse bytecode that imports a module whose content no version stands for."""
     for instruction in dis.get_instructions(code):
         if instruction.opname == "IMPORT_NAME":
             module = sys.modules.get(instruction.argval)
             root = str(instruction.argval).partition(".")[0]
             known = root in _LIBRARIES or root in sys.stdlib_module_names
+            known |= itself and root == "sdde"
             if not known and (module is None or not _version(module)):
                 raise Unhashable(f"the function imports {instruction.argval}, which has no version")
 

@@ -18,6 +18,7 @@ from sdde.solving.reducing import Accumulator
 from sdde.solving.saving import plan_saves
 from sdde.solving.stored_arrays import StoredArray
 from sdde.solving.stores import Damaged, Store
+from sdde.solving.sweep_storing import KIND, table_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ _STATUS = {-1: "missing", DONE: "done", DIVERGED: "diverged", HIT: "hit"}
 
 
 def open_store(path: "str | Path") -> "xarray.Dataset":
-    """Open what `sdde.solve` has stored, without reading it.
+    """Open what `sdde.solve` or `sdde.sweep` has stored.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ def open_store(path: "str | Path") -> "xarray.Dataset":
         arrays with one chunk for each block, which are read, and compared with their digests, when
         they are computed. Where `sdde.Moments` were kept, the statistics instead of ``x``, over the
         paths up to the first that is missing. How it was made as attributes; ``complete`` says
-        whether all is there, ``paths_stored`` how many paths are.
+        whether all is there, ``paths_stored`` how many paths are. The table of a sweep is read at
+        once; ``computed`` says which parameter sets are there.
 
     Raises
     ------
@@ -77,12 +79,30 @@ def open_store(path: "str | Path") -> "xarray.Dataset":
             '  Run: python -m pip install "sdde[data]" dask.'
         ) from None
     store = Store.for_reading(path)
+    if store.header["kind"] == KIND:
+        return _sweep(store)
     if store.header["kind"] not in ("paths", "moments"):
         raise checks.fail(
             "path", str(path), f"holds {store.header['kind']}, not paths",
             remedy="Open it with the function that wrote it.",
         )  # fmt: skip
     return _dataset(store, xarray)
+
+
+def _sweep(store: Store) -> "xarray.Dataset":
+    table = table_in(store)
+    computed, total = int(table.computed.sum()), len(table.points)
+    if computed < total:
+        warnings.warn(
+            f"store = {store.name!r} has {computed} of {total} parameter sets; the others are"
+            " missing.\n  The call that wrote it goes on with them.",
+            SolutionWarning,
+            stacklevel=3,
+        )
+    run = store.header["run"]
+    return table.dataset(
+        {"seed": run["seed"], "seeds": run["seeds"], "complete": int(computed == total)}
+    )
 
 
 def _dataset(store: Store, xarray: Any) -> "xarray.Dataset":

@@ -4,6 +4,7 @@ A parameter set is one task: threads here or workers elsewhere take sets as they
 tasks are sent several at a time. Nothing here knows how paths are computed.
 """
 
+import contextlib
 import importlib.util
 import inspect
 import time
@@ -26,6 +27,9 @@ from sdde.solving.labels import coordinates, labelled
 from sdde.solving.points import Found, Points, Table, as_points, found_of
 from sdde.solving.running import Ready
 from sdde.solving.solve import run_of, solution_of
+from sdde.solving.stores import Store
+from sdde.solving.storing import seed_in
+from sdde.solving.sweep_storing import keep, open_sweep, take_stored
 from sdde.solving.watching import Functional, Hit
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ def sweep(
     noise: Brownian | None = None,
     threads: int | None = None,
     executor: Any = None,
+    store: Any = None,
     progress: Progress = False,
 ) -> "xarray.Dataset":
     """Solve a problem at many parameter sets; the result is one labelled table.
@@ -94,6 +99,10 @@ def sweep(
         How many parameter sets are solved at a time; all processors by default.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where they are solved instead, with the same numbers; `problem_of` is called there.
+    store : str or Path, optional
+        A folder, or a URL that fsspec understands, to which each parameter set goes when it is
+        computed (needs zarr). The same call computes only what is missing there; `rng` may be left
+        out. `sdde.open_store` opens it.
     progress : bool or callable, optional
         True shows a progress bar (needs tqdm); a function is called as ``progress(finished,
         sets)``.
@@ -105,6 +114,8 @@ def sweep(
         not installed.
     sdde.CompileError
         If a function of a problem cannot be compiled.
+    sdde.StoreError
+        If `store` is full, in use, or cannot be written; what it has is kept.
 
     Warns
     -----
@@ -151,37 +162,49 @@ def sweep(
         "t_span": t_span, "dt": dt, "paths": paths, "method": method, "save": save,
         "until": until, "functionals": functionals, "noise": noise,
     }  # fmt: skip
+    if rng is None and store is not None:
+        rng = seed_in(store)
     seed = seeding.seed_of(rng if noise is None or rng is not None else noise.seed)
     work = PointWork(problem_of, points, given, seed, seeds == "independent")
     table = Table(points)
-    report, close = reporter(progress, len(points), "set")
-    try:
-        if crew is None:
-            work.threads = max(1, most // len(points))
-            with ThreadPoolExecutor(min(most, len(points))) as pool:
-                _gather(Crew(pool, pool.submit, lambda: most, is_here=True), work, table, report)
-        else:
-            _gather(crew, work, table, report)
-    finally:
-        close()
+    with contextlib.ExitStack() as stack:
+        kept, missing = None, list(range(len(points)))
+        if store is not None:
+            kept = stack.enter_context(
+                open_sweep(store, problem_of, points, given, seed, seeds)
+            )  # fmt: skip
+            missing = take_stored(kept, table)
+        report, close = reporter(progress, len(points), "set")
+        stack.callback(close)
+        if crew is None and missing:
+            work.threads = max(1, most // len(missing))
+            pool = stack.enter_context(ThreadPoolExecutor(min(most, len(missing))))
+            crew = Crew(pool, pool.submit, lambda: most, is_here=True)
+        if crew is not None:
+            _gather(crew, work, missing, table, kept, report)
     _warn(table)
     made_by = {"seed": str(seed), "seeds": seeds, "method": method}
     return table.dataset(made_by if table.is_solved else {})
 
 
-def _gather(crew: Crew, work: "PointWork", table: Table, report: Callable[[int, int], Any]) -> None:
-    """Have all parameter sets computed, and put what they yield into the table."""
-    total, length, finished = len(table.points), 1, 0
+def _gather(
+    crew: Crew, work: "PointWork", missing: list[int], table: Table, kept: Store | None,
+    report: Callable[[int, int], Any],
+) -> None:  # fmt: skip
+    """Have parameter sets computed, and put what they yield into the table, and the store."""
+    total, length = len(table.points), 1
+    finished = total - len(missing)
+    report(finished, total)
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         first = 0
-        while first < total:
+        while first < len(missing):
             if crew.is_here:  # the user's function is called in one thread only
-                yield ((first, work.made(first)),)
+                yield ((missing[first], work.made(missing[first])),)
                 first += 1
                 continue
-            count = max(1, min(length, (total - first) // (2 * crew.size)))
-            yield tuple(range(first, min(first + count, total)))
+            count = max(1, min(length, (len(missing) - first) // (2 * crew.size)))
+            yield tuple(missing[first : first + count])
             first += count
 
     def take(task: tuple[Any, ...], result: tuple[list[tuple[int, Found]], float]) -> None:
@@ -189,6 +212,8 @@ def _gather(crew: Crew, work: "PointWork", table: Table, report: Callable[[int, 
         found, seconds = result
         for index, one in found:
             table.put(index, one)
+            if kept is not None:
+                keep(kept, index, one)
         length = max(1, int(_ENOUGH * len(found) / max(seconds, 1e-6)))
         finished += len(found)
         report(finished, total)
