@@ -64,7 +64,7 @@ def _hostile_trace() -> cluster.Trace:
     """Return a short log whose header and workers try to be markup."""
     recorded = cluster.packaged_trace()
     data = {name: column[:800] for name, column in recorded.data.items()}
-    names = [f"{HOSTILE} {number}" for number in range(recorded.workers)]
+    names = tuple(f"{HOSTILE} {number}" for number in range(recorded.workers))
     return cluster.Trace(data, header={"machine": HOSTILE}, worker_names=names)
 
 

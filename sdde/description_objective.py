@@ -76,7 +76,7 @@ def _spectrum(shape: dict[str, Any], name: str) -> tuple[Floats, Floats]:
         try:
             pairs = np.asarray(density, dtype=float)
         except (TypeError, ValueError):
-            pairs = np.empty(0)
+            pairs = np.empty((0, 0))
         if pairs.ndim != 2 or pairs.shape[1] != 2 or not (pairs[:, 1] > 0.0).all():
             raise checks.fail(
                 "density", density, "is not a list of pairs of an eigenvalue and a share > 0",
