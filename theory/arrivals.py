@@ -24,8 +24,8 @@ from .mean_curves import LONGEST
 from .staleness import Staleness, poisson_mixture, staleness_law, update_rate
 
 Floats = NDArray[np.float64]
-ArrivalKind = Literal["poisson", "regular", "exact"]
-KINDS = ("poisson", "regular", "exact")
+ArrivalKind = Literal["poisson", "regular", "renewal", "exact"]
+KINDS = ("poisson", "regular", "renewal", "exact")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Arrivals:
     ----------
     workers : int
     kind : str
-        ``"poisson"``, ``"regular"`` or ``"exact"``.
+        ``"poisson"``, ``"regular"``, ``"renewal"`` or ``"exact"``.
     rate : float
         Applied gradients per unit of time.
     delay : Law
@@ -110,7 +110,7 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
     workers : int
     compute_time : law, or list of laws
     communication : law, list of laws, SharedLink or None
-    kind : {"poisson", "regular", "exact"}
+    kind : {"poisson", "regular", "renewal", "exact"}
         ``"exact"`` needs memoryless workers, or equal constant cycles, without a shared link.
 
     Raises
@@ -153,8 +153,7 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
             "arrivals", kind, "has no closed system for these laws",
             why="Exact moments exist when every cycle is exponential (at most 15 different rates),"
             " or all cycles are the same constant, and no link is shared.",
-            remedy='Use arrivals = "regular" for cycles that vary little, arrivals = "poisson"'
-            " otherwise, or sdde.cluster.simulate.",
+            remedy='Use arrivals = "renewal", or sdde.cluster.simulate.',
         )  # fmt: skip
     return stream
 

@@ -3,9 +3,9 @@ r"""Asynchronous SGD on a quadratic: rate, stability, expected loss over time, t
 Near a minimum the coordinates decouple. Along eigenvalue λ the dimensionless damping :math:`u =
 \eta\lambda n` and the law of the delay decide everything: whether training converges, how fast, and
 to which noise floor. This module turns a cluster into those numbers and adds the coordinates up;
-the second moments themselves come from `renewal` (Poisson or evenly spaced arrivals) and `exact`
-(memoryless workers, workers in step). All formulas are derived in this project; nothing here
-simulates.
+the second moments themselves come from `renewal` (Poisson or evenly spaced arrivals),
+`worker_squares` (workers as renewal processes) and `exact` (memoryless workers, workers in step).
+All formulas are derived in this project; nothing here simulates.
 """
 
 import math
@@ -69,10 +69,12 @@ class AsyncSGD:
         thin, group or weigh gradients independently of the parameters: ``KAsync``, ``KBatchAsync``,
         ``AgeThreshold``, ``StalenessThreshold``, ``Ringmaster``, ``RandomThinning``, ``TailTau``;
         not with exact arrivals.
-    arrivals : {"poisson", "regular", "exact"}
+    arrivals : {"poisson", "regular", "renewal", "exact"}
         How gradients arrive. ``"poisson"``: a Poisson process, each with an independent delay;
         right for memoryless or very variable cycles. ``"regular"``: evenly spaced, additive noise,
         each delay shorter by half the time between two updates; right for cycles that vary little.
+        ``"renewal"``: each worker a renewal process whose own gradients are in what it reads; right
+        for every law, few workers and large learning rates, and only for plain asynchronous SGD.
         ``"exact"``: no approximation, for exponential cycles (at most 15 different rates) or equal
         constant ones.
 
@@ -192,7 +194,8 @@ class AsyncSGD:
         For Poisson arrivals it is :math:`\alpha^2\Lambda\int_0^\infty K^2\,dt` of the largest
         eigenvalue, with :math:`\alpha = \eta\lambda` and *K* the fundamental solution; for evenly
         spaced arrivals 0 or ``inf``, as only the mean can diverge; for memoryless workers the share
-        of the largest stable α.
+        of the largest stable α; for workers as renewal processes the share of a stationary mean
+        square that its own arrivals make, ``inf`` where the mean diverges.
         """
         largest = float(self.learning_rate * self.eigenvalues.max())
         return worker_limits.mean_square_index(self.stream, largest)
@@ -217,7 +220,8 @@ class AsyncSGD:
         -------
         float or numpy.ndarray
             Expected loss above the minimum, shape of `t`; ``inf`` beyond about forty mean cycles
-            where it grows without bound.
+            where it grows without bound. As renewal processes, workers whose mean grows faster than
+            by a third in a cycle have a loss of about 1e300 from the start.
 
         Raises
         ------
@@ -353,7 +357,7 @@ class AsyncSGD:
     @cached_property
     def _nodes(self) -> tuple[Floats, Floats]:
         """Dimensionless learning rates that are solved, and each eigenvalue's shares in them."""
-        return gather(self.learning_rate * self.eigenvalues)
+        return gather(self.learning_rate * self.eigenvalues, self.stream.kind)
 
     @cached_property
     def unweighted(self) -> "tuple[AsyncSGD, float] | None":

@@ -183,6 +183,15 @@ def arrival_condition(model: "AsyncSGD") -> Condition:
             "arrivals and staleness are exact for these workers", True, 1.0,
             "every worker is memoryless, or all have the same constant cycle", _DERIVED, "derived",
         )  # fmt: skip
+    if model.arrivals == "renewal":
+        largest = float(model.learning_rate * model.eigenvalues.max())
+        inside, margin = below(largest, 0.5)
+        return Condition(
+            "each worker is a renewal process, and no update moves far: learning rate times "
+            f"largest eigenvalue {largest:.3g} < 0.5",
+            inside, margin, "measured against event simulation; what is left out is of second order"
+            " in that product", _DERIVED, "derived",
+        )  # fmt: skip
     delay = model.stream.delay
     if model.arrivals == "regular":
         inside, margin = below(delay.squared_variation, 0.5)

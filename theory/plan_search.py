@@ -18,6 +18,7 @@ from .async_sgd import AsyncSGD
 from .cycle import cycle_law
 from .synchronous import SynchronousSGD
 
+renewal_above = 0.03  # the same from which renewals forget their start fast enough
 regular_below = 0.5  # squared coefficient of variation below which cycles count as regular
 
 
@@ -74,7 +75,7 @@ def model_of(
         Of a list of unequal workers the fastest are taken.
     workers : int
     learning_rate : float
-    arrivals : {"poisson", "regular", "exact"}, optional
+    arrivals : {"poisson", "regular", "renewal", "exact"}, optional
         By default the most exact one that applies.
     method : method value, optional
         How the cluster trains; plain asynchronous SGD by default.
@@ -134,8 +135,11 @@ def best_treatment(model: AsyncSGD) -> str:
     """Return the most exact treatment of arrivals that applies."""
     if exact_kind(model.stream) is not None and model.is_plain:
         return "exact"
+    alike = len(model.stream.cycles) == 1
     if not model.is_plain:
         return "regular"  # with the variation of long counts put back by `jitter`
+    if alike and model.stream.delay.squared_variation > renewal_above:
+        return "renewal"
     return "regular" if model.stream.delay.squared_variation < regular_below else "poisson"
 
 

@@ -85,8 +85,9 @@ def reduced(stream: Arrivals, method: Any) -> Arrivals:
         )
     if rules == Composed():
         return stream
-    if stream.kind == "exact":
-        raise _refusal(method, 'has no exact moments (arrivals = "exact")', "arrivals = 'poisson'")
+    if stream.kind in ("exact", "renewal"):
+        fault = f'has no moments of that kind (arrivals = "{stream.kind}")'
+        raise _refusal(method, fault, "arrivals = 'poisson'")
     match rules.admission:
         case None:
             pass

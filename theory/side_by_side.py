@@ -57,7 +57,9 @@ def curves(model: AsyncSGD, rates: Floats, start: Any) -> list[LossCurve]:
     found = []
     for first in range(0, rates.size, each):
         part = rates[first : first + each]
-        nodes, shares = gather(np.multiply.outer(part, model.eigenvalues).ravel())
+        nodes, shares = gather(
+            np.multiply.outer(part, model.eigenvalues).ravel(), model.stream.kind
+        )
         solved = square_curves(model.stream, nodes)
         blocks = shares.reshape(part.size, model.eigenvalues.size, nodes.size)
         found += [

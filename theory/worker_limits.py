@@ -26,6 +26,8 @@ from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
 from .squares import DIRECT, gather
+from .worker_renewals import WorkerRenewals, crew_of
+from .worker_squares import worker_squares
 
 if TYPE_CHECKING:
     from .async_sgd import AsyncSGD
@@ -34,6 +36,8 @@ Floats = NDArray[np.float64]
 
 MOST_WORKERS = 1_000_000_000
 _FEW = 64  # dampings that are marched rather than looked up
+_RESOLVED = 1e-3  # relative width of an interval that holds a limit, then its middle is taken
+_TRIED = 6  # learning rates that are looked at together
 _MARGIN = (
     0.9  # of the diverging learning rate, where the fastest mean would have no bounded mean square
 )
@@ -136,6 +140,11 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
             return np.asarray(-np.log(np.abs(z)) * stream.rate, dtype=float)
     if kind == "memoryless":
         return -np.linalg.eigvals(mean_matrix(alpha, *stream.rates())).real.max(axis=-1)
+    if stream.kind == "renewal":
+        crew = crew_of(stream)
+        parts = np.array_split(alpha, max(1, math.ceil(alpha.size / _FEW)))
+        roots = np.concatenate([WorkerRenewals(crew, part).roots for part in parts])
+        return np.asarray(-roots.real / crew.unit)
     unit = scales(stream)
     damping = np.asarray(unit.damping(alpha), dtype=float)
     # Half a gap less for each number of workers: no law stays long enough to earn a table.
@@ -150,7 +159,7 @@ def mean_is_stable(stream: Arrivals, alpha: Floats) -> bool:
     With a damping below one it does under every delay law of mean one: where :math:`\mathrm{Re}\,s
     \ge 0` a root would have :math:`|s| \le |s + u| = u\,|1 - \varphi(s)| \le u\,|s|`.
     """
-    if stream.kind == "exact":
+    if stream.kind in ("exact", "renewal"):
         return bool(np.all(mean_rates(stream, alpha) > 0.0))
     unit = scales(stream)
     damping = unit.damping(_some(alpha))
@@ -165,6 +174,8 @@ def is_bounded(stream: Arrivals, alpha: Floats) -> bool:
         return float(alpha.max()) < 2.0 * stream.group and mean_is_stable(stream, alpha)
     if stream.kind == "exact":
         return mean_is_stable(stream, alpha) and mean_square_index(stream, alpha.max()) < 1.0
+    if stream.kind == "renewal":  # the largest decides
+        return bool(worker_squares(stream, np.array([alpha.max()])).bounded[0])
     unit, some = scales(stream), _some(alpha)
     energy = kernel_energy(unit.law, unit.damping(some))
     return bool(np.isfinite(energy).all() and unit.strength(some[-1]) * energy[-1] < 1.0)
@@ -195,6 +206,10 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
         return alpha**2 * stream.workers / (2.0 + alpha)
     if kind == "memoryless":
         return alpha / largest_alpha(stream)
+    if stream.kind == "renewal":
+        squares = worker_squares(stream, np.array([alpha]))
+        stable = squares.means.roots[0].real < 0.0
+        return float(squares.index[0]) if stable else math.inf
     if stream.kind == "regular" and alpha >= 2.0 * stream.group:
         return math.inf  # a single update overshoots by more than it started from
     if kind == "in step" or stream.kind == "regular":
@@ -206,13 +221,15 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
 
 def kick_variance(stream: Arrivals, alpha: Floats) -> Floats:
     """Return the stationary mean square over the variance of one kick, for each coordinate."""
-    nodes, shares = gather(alpha)
+    nodes, shares = gather(alpha, stream.kind)
     kind = exact_kind(stream) if stream.kind == "exact" else None
     if kind == "in step":
         value = exact.fixed_staleness_energy(nodes, stream.workers - 1)
     elif kind == "memoryless":
         matrix, force = exact.memoryless_moments(nodes, *stream.rates())
         value = -np.linalg.solve(matrix, force[..., None])[:, 0, 0]
+    elif stream.kind == "renewal":
+        value = worker_squares(stream, nodes).level
     else:
         unit = scales(stream)
         energy = kernel_energy(unit.law, unit.damping(nodes))
@@ -241,6 +258,8 @@ def largest_alpha(stream: Arrivals) -> float:
         while growth(high) < 0.0:
             high *= 2.0
         return root_between(growth, 1e-12, high)
+    if stream.kind == "renewal":
+        return _largest_by_grids(stream)
     unit = scales(stream)
     limit = float(stability_limit(unit.law))
     per_damping = 1.0 / (unit.gain * unit.flow)
@@ -256,6 +275,24 @@ def largest_alpha(stream: Arrivals) -> float:
     if room(high) >= 0.0:
         return high * per_damping
     return root_between(room, 1e-6 * high, high) * per_damping
+
+
+def _largest_by_grids(stream: Arrivals) -> float:
+    """Return the limit of workers as renewal processes: several values are tried at once."""
+    low, high = 0.0, 2.0  # alone, every worker diverges from 2 on; others make it no better
+    while high - low > _RESOLVED * high:
+        least = max(low, 0.4 / stream.workers)  # a damping near one is where trouble begins
+        space = np.geomspace if high > 2.0 * least else np.linspace
+        grid = space(least, high, _TRIED + 2)[1 if low else 0 : -1][:_TRIED]
+        kept = worker_squares(stream, grid).bounded
+        first = grid.size if kept.all() else int(np.argmin(kept))
+        if first == 0 and low == 0.0:
+            low = 1e-3 * float(grid[0])
+            high = float(grid[0])
+            continue
+        low = float(grid[first - 1]) if first else low
+        high = float(grid[first]) if first < grid.size else high
+    return 0.5 * (low + high)
 
 
 def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
@@ -282,7 +319,7 @@ def max_workers(model: "AsyncSGD") -> float:
 def divergence_index(stream: Arrivals, alpha: float) -> float:
     """Return a number that rises with `alpha` and the workers, below one iff losses are bounded."""
     kind = exact_kind(stream) if stream.kind == "exact" else None
-    if kind == "memoryless" or stream.kind == "poisson":
+    if kind == "memoryless" or stream.kind in ("poisson", "renewal"):
         return mean_square_index(stream, alpha)
     if kind is None:
         damping = float(scales(stream).damping(alpha))
