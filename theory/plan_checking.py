@@ -112,8 +112,9 @@ def _plain(value: float) -> float | None:
 
 
 def refined(
-    answer: "Plan", question: "Question", found: "Sequence[Found]", *, rng: Any, budget: float
-) -> "Plan":
+    answer: "Plan", question: "Question", found: "Sequence[Found]", *, rng: Any, budget: float,
+    executor: Any = None,
+) -> "Plan":  # fmt: skip
     """Return a plan whose choice is the best simulated one near those of theory."""
     starts = []
     for item in found:
@@ -129,8 +130,9 @@ def refined(
                 )
             )  # fmt: skip
     checked = check_starts(
-        answer.objective, answer.system, answer.target_loss, starts, rng=rng, budget=budget
-    )
+        answer.objective, answer.system, answer.target_loss, starts, rng=rng, budget=budget,
+        executor=executor,
+    )  # fmt: skip
     return replace(
         answer, workers=checked.workers, learning_rate=checked.learning_rate,
         method=checked.method, time_to_target=checked.time_to_target, checked=checked,
@@ -148,7 +150,7 @@ def _limit_of(question: "Question", method: Any) -> Callable[[int], float]:
 
 def check_starts(
     objective: Quadratic, system: System, target: float, starts: Sequence[Start],
-    *, rng: Any, budget: float,
+    *, rng: Any, budget: float, executor: Any = None,
 ) -> Checked:  # fmt: skip
     """Return the best choice around those of theory, by simulation.
 
@@ -165,6 +167,8 @@ def check_starts(
     budget : float
         About how many seconds of one processor the simulations may take. Prices are fixed, so the
         result depends on the seed and on this number alone.
+    executor : Executor or dask Client, optional
+        Where the simulations run.
 
     Returns
     -------
@@ -176,7 +180,10 @@ def check_starts(
     fastest = min(start.time_to_target for start in starts)
     near = [start for start in starts if start.time_to_target <= NEAR_METHODS * fastest]
     searches = [
-        _Search(start, Trial(objective, system, start.method, target, seed), budget / len(near))
+        _Search(
+            start, Trial(objective, system, start.method, target, seed, executor),
+            budget / len(near),
+        )
         for start in near
     ]  # fmt: skip
     times = [search.descend() for search in searches]

@@ -211,6 +211,7 @@ def plan(
     check: str | None = None,
     rng: Any = None,
     budget: float = 4.0,
+    executor: Any = None,
 ) -> Plan:
     r"""Return the workers, learning rate and method that reach a target loss soonest.
 
@@ -257,6 +258,8 @@ def plan(
     budget : float
         About how many seconds of one processor the simulations take, counted at fixed prices, so
         that the answer depends on `rng` and `budget` alone.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where the simulations run, as in `sdde.cluster.simulate`; the answer is the same.
 
     Returns
     -------
@@ -310,7 +313,7 @@ def plan(
         return answer
     from .plan_checking import refined
 
-    return refined(answer, question, found, rng=rng, budget=seconds)
+    return refined(answer, question, found, rng=rng, budget=seconds, executor=executor)
 
 
 def _answer(

@@ -69,6 +69,8 @@ class Trial:
     target : float
     seed : int
         Equal seeds give all choices the same random numbers.
+    executor : object, optional
+        Where runs are simulated, as in `sdde.cluster.simulate`.
     """
 
     objective: cluster.Quadratic
@@ -76,6 +78,7 @@ class Trial:
     method: Any
     target: float
     seed: int
+    executor: Any = None
 
     @cached_property
     def simulated(self) -> tuple[cluster.Quadratic, int]:
@@ -118,6 +121,7 @@ class Trial:
                 doubled, self.method, machines, learning_rate=learning_rate, workers=workers,
                 time=horizon, runs=_FIRST << max(batch - 1, 0), records=_RECORDS, start=self.start,
                 rng=np.random.SeedSequence(self.seed, spawn_key=(part, batch)),
+                executor=self.executor,
             )  # fmt: skip
             losses.append(runs.loss / copies)
             taken += int(runs.worker_counts.sum() + runs.discarded.sum())

@@ -23,6 +23,7 @@ from sdde.solving.moments import plan_columns
 from sdde.solving.reducing import GROUP, Accumulator
 from sdde.solving.saving import plan_saves
 from sdde.solving.sketch import SIZE, Sketch
+from sdde.theory import simulated_times
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = [0.5, 1.0, 3.0]
@@ -404,3 +405,12 @@ def test_an_objective_of_plain_functions_travels(processes):
     expected = cluster.simulate(objective, cluster.AsyncSGD(), **run)
     found = cluster.simulate(objective, cluster.AsyncSGD(), executor=processes, **run)
     assert_same_runs(found, expected)
+
+
+def test_the_simulations_of_a_plan_may_run_elsewhere(processes):
+    """`plan(check="simulation", executor=...)` judges by the same runs."""
+    question = cluster.Quadratic(1.0, noise=0.1), cluster.System(1.0), cluster.AsyncSGD(), 0.02, 1
+    at = {"workers": 4, "learning_rate": 0.05, "level": 1, "horizon": 60.0}
+    here = simulated_times.Trial(*question).time_at(**at)
+    assert np.isfinite(here[0].time_to_target)
+    assert simulated_times.Trial(*question, executor=processes).time_at(**at) == here
