@@ -17,7 +17,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 def available_memory() -> int:
     """Return how many bytes this process can still use."""
-    return max(0, min(_free(), *_left_in_groups(), *_left_by_limits()))
+    return max(0, min([_free(), *_left_in_groups(), *_left_by_limits()]))
 
 
 def require_memory(needs: Mapping[str, int], subject: str, remedies: Mapping[str, str]) -> None:

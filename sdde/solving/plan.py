@@ -22,7 +22,7 @@ from sdde.equation.delays import (
     longest_of,
 )
 from sdde.equation.problem import Problem, try_delay, try_functions
-from sdde.solving.memory import available_memory, in_words
+from sdde.solving import memory
 from sdde.solving.saving import steps_between
 
 Floats = NDArray[np.float64]
@@ -122,13 +122,13 @@ def _require_ring(
     name: str, delay: Delay, far: float, steps: float, dt: float, dim: int
 ) -> None:  # fmt: skip
     """Refuse a delay of which not even one path fits into memory."""
-    free = available_memory()
+    free = memory.available_memory()
     if 8.0 * (steps + _SPARE) * dim <= free:
         return
     fits = far / max(1.0, free / (16.0 * dim))
     raise checks.fail(
         name, delay, f"is {steps:.3g} steps of dt = {dt:g}, of which a path keeps the states",
-        why=f"That needs {8e-9 * steps * dim:.3g} GB of memory; {in_words(free)} are free.",
+        why=f"That needs {8e-9 * steps * dim:.3g} GB of memory; {memory.in_words(free)} are free.",
         remedy=f"Give a larger dt, for example dt = {float(f'{fits:.2g}')!r}, or a shorter delay.",
     )  # fmt: skip
 

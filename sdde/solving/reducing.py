@@ -24,9 +24,14 @@ _BUFFER = 4_000_000  # numbers in the buffer of one job; 32 MB
 
 def cut_groups(first: int, end: int, steps: int, numbers: int) -> list[tuple[int, int]]:
     """Return jobs (first path, end) of whole groups; `numbers` are kept of each path."""
-    fit = min(_JOB // max(1, steps), _BUFFER // max(1, numbers))
-    length = GROUP * max(1, fit // GROUP)
+    length = group_length(steps, numbers)
     return [(start, min(start + length, end)) for start in range(first, end, length)]
+
+
+def group_length(steps: int, numbers: int) -> int:
+    """Return how many paths one job reduces; `numbers` are kept of each."""
+    fit = min(_JOB // max(1, steps), _BUFFER // max(1, numbers))
+    return GROUP * max(1, fit // GROUP)
 
 
 class Node(NamedTuple):

@@ -61,6 +61,8 @@ class Run:
         Saved times that an earlier run has left.
     is_stored : bool
         Whether blocks go to a store one by one; then no end is kept for a longer run.
+    lanes : int
+        How many paths run side by side; 0 leaves that to their number. No bit depends on it.
     """
 
     problem: Problem
@@ -79,6 +81,7 @@ class Run:
     begin: int = 0
     done: int = 0
     is_stored: bool = False
+    lanes: int = 0
 
     @property
     def computed(self) -> SavedTimes:
@@ -168,7 +171,7 @@ class Ready:
     def __init__(self, run: Run) -> None:
         self.run = run
         plan, watched, problem, brownian = run.plan, run.watched, run.problem, run.noise
-        shape = (plan.state_shape, plan.channels, run.method, run.paths)
+        shape = (plan.state_shape, plan.channels, run.method, run.lanes or run.paths)
         model = self.model = known(
             problem, "model", (run.content, *shape),
             lambda: compile_model(problem, *shape, run.content),

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.engine.seeds import MAX_STEPS
 from sdde.errors import ArgumentError
+from sdde.solving.memory import require_memory
 
 Floats = NDArray[np.float64]
+_MANY = 10_000_000  # times, of which one looks whether there is room for them
 _WHOLE = 1e-9  # a ratio this close (relatively) to a whole number is that number, written in floats
 
 
@@ -95,6 +97,16 @@ class SavedTimes:
 
 def plan_saves(save: Any, t0: float, t1: float, dt: float) -> SavedTimes:
     """Turn the argument `save` of `solve` into times on [t0, t1]."""
+    saves = _planned(save, t0, t1, dt)
+    if len(saves) > _MANY:
+        require_memory(
+            {"the times": 8 * len(saves)}, f"save = {checks.shown(save)} with {len(saves)} times",
+            {"the times": 'Save fewer, for example save="final" or save = a number of steps.'},
+        )  # fmt: skip
+    return saves
+
+
+def _planned(save: Any, t0: float, t1: float, dt: float) -> SavedTimes:
     if not (t1 - t0) / dt < MAX_STEPS:
         raise checks.fail(
             "dt", dt, f"is too small for t_span = ({t0:g}, {t1:g})",

@@ -21,6 +21,7 @@ from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.brownian import Brownian
 from sdde.solving.execute import Progress, available_threads
 from sdde.solving.executors import Crew, crew_of
+from sdde.solving.fitting import fitted
 from sdde.solving.known import known
 from sdde.solving.moments import Moments, continue_request, plan_columns
 from sdde.solving.plan import plan
@@ -167,10 +168,12 @@ def solve(
     if store is not None:
         run = replace(run, is_stored=True)
         with open_for(run, store) as kept:
+            run, most = fitted(run, most, block=int(kept.header["length"]) * run.kept)
             ready = Ready(run)
             fill_store(ready, kept, crew, threads=most, progress=progress)
             block, apart = results_in(ready, kept)
         return _warned(solution_of(run, block, apart=apart), block)
+    run, most = fitted(run, most)
     ready = Ready(run)
     block = ready.room(0, run.paths)
     if crew is None:
@@ -280,6 +283,7 @@ def extend(
         method=method_named(solution.method), seed=solution.seed, paths=count, noise=noise,
         fine=fine, watched=watched, content=content_of(problem), request=request, columns=columns,
     )  # fmt: skip
+    run, most = fitted(run, most)
     ready, block = _continued(run, solution)
     ready.fill(block, threads=most, progress=progress)
     return _warned(solution_of(ready.run, block, solution), block)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from sdde.engine.compile import width_for
 from sdde.errors import ArgumentError, StoreError
+from sdde.solving import memory
 from sdde.solving.execute import Progress, reporter
 from sdde.solving.executors import Crew
 from sdde.solving.identity import identity_of, versions
 from sdde.solving.labels import FUNCTIONAL
-from sdde.solving.memory import available_memory
 from sdde.solving.running import Arrays, Block, Ready, Run
 from sdde.solving.spreading import block_length, spread
 from sdde.solving.stored_arrays import StoredArray
@@ -91,7 +91,7 @@ def results_in(ready: Ready, store: Store) -> tuple[Block, StoredArray | None]:
     """Return what is stored as one block, and the states apart if memory could hardly hold them."""
     run = ready.run
     apart = None
-    if run.request is None and 8 * run.kept * run.paths > _HELD * available_memory():
+    if run.request is None and 8 * run.kept * run.paths > _HELD * memory.available_memory():
         apart = StoredArray(store, "x")
     block = ready.room(0, run.paths, with_states=apart is None)
     for number in store.written():

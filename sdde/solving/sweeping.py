@@ -23,6 +23,7 @@ from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.brownian import Brownian
 from sdde.solving.execute import Progress, Stops, available_threads, reporter
 from sdde.solving.executors import Crew, crew_of, run_tasks
+from sdde.solving.fitting import fitted
 from sdde.solving.labels import coordinates, labelled
 from sdde.solving.points import Found, Points, Table, as_points, found_of
 from sdde.solving.running import Ready
@@ -299,10 +300,11 @@ class PointWork:
             return made
         try:
             run = run_of(**made)
+            run, most = fitted(run, self.threads)
             ready = Ready(run)
             block = ready.room(0, run.paths)
             with self.stops.flag() as stop:
-                whole = ready.fill(block, threads=self.threads, stop=stop)
+                whole = ready.fill(block, threads=most, stop=stop)
         except ArgumentError as error:
             raise self._at(index, error) from error
         if not whole:

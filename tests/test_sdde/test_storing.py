@@ -10,7 +10,7 @@ import pytest
 import zarr
 
 import sdde
-from sdde.solving import running, storing
+from sdde.solving import memory, running, storing
 from sdde.solving.stored_arrays import StoredArray
 from sdde.solving.stores import Store
 
@@ -296,7 +296,7 @@ def test_large_results_stay_in_the_store_and_are_read_where_indexed(tmp_path, mo
     """Half of the memory that is free is the limit; everything else works as with an array."""
     whole = solve(problem=WAYS["system"]["problem"])
     with monkeypatch.context() as patch:
-        patch.setattr(storing, "available_memory", lambda: 2 * whole.x.nbytes - 1)
+        patch.setattr(memory, "available_memory", lambda: 2 * whole.x.nbytes - 1)
         stored = solve(problem=WAYS["system"]["problem"], store=tmp_path / "a.zarr")
     assert isinstance(stored.x, StoredArray)
     assert isinstance(whole.x, np.ndarray)
@@ -318,7 +318,7 @@ def test_large_results_stay_in_the_store_and_are_read_where_indexed(tmp_path, mo
     assert np.array_equal(sdde.Solution.load(tmp_path / "a.npz").x, whole.x)
     longer = whole.extend(3.0)
     assert np.array_equal(stored.extend(3.0).x, longer.x)
-    monkeypatch.setattr("sdde.solving.memory.available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     with pytest.raises(sdde.ArgumentError, match=r"read as a whole needs .* of memory"):
         np.asarray(stored.x)
 
