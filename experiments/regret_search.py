@@ -213,6 +213,8 @@ class Exhaustive:
         while True:
             found = self.descended()
             best = found[0]
+            if self.capped:
+                return found
             if self.keeps_margin(best.workers, best.learning_rate):
                 return [row for row in found if self.keeps_margin(row.workers, row.learning_rate)]
             # Fewer workers, or every learning rate below its limit, from the beginning.
@@ -324,7 +326,7 @@ class Exhaustive:
 
 def confirmed(
     bench: Bench, workers: int, rate: float, guess: float, *, seconds: float,
-    precision: float = 0.004,
+    precision: float = 0.005,
 ) -> tuple[Timed, Moments]:  # fmt: skip
     """Return the time of a choice to a precision, and its moments.
 
@@ -348,7 +350,7 @@ def confirmed(
 
 
 def second_moment_growth(
-    bench: Bench, workers: int, alpha: float, *, particles: int = 400, periods: int = 120,
+    bench: Bench, workers: int, alpha: float, *, particles: int = 256, periods: int = 96,
     seed: int = 0,
 ) -> tuple[float, float]:  # fmt: skip
     """Return the growth of the mean square per mean cycle, and its standard error.
