@@ -191,10 +191,9 @@ def joined(parts: list[Moments]) -> Moments:
     """Return the moments of several blocks of runs together."""
     runs = np.array([part.runs for part in parts], float)
     share = runs / runs.sum()
-    squares = sum(s * part.squares for s, part in zip(share, parts, strict=True))
-    variances = None
-    if parts[0].variances is not None:
-        variances = sum(s * part.variances for s, part in zip(share, parts, strict=True))
+    squares = np.tensordot(share, np.array([part.squares for part in parts]), axes=1)
+    noise = [part.variances for part in parts if part.variances is not None]
+    variances = np.tensordot(share, np.array(noise), axes=1) if noise else None
     return Moments(parts[0].times, parts[0].alpha, squares, variances, int(runs.sum()))
 
 

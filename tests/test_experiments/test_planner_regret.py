@@ -29,9 +29,7 @@ def test_the_compiled_clusters_follow_their_words(kicked, link):
         tables, think, biased, place, 1, np.zeros(2), False, shares, alpha, grid, kicked, 9,
         np.array([0, 4]), found,
     )  # fmt: skip
-    slow = reference_regret.moments(
-        tables, think, biased, place, shares, alpha, grid, kicked, 9, 4
-    )
+    slow = reference_regret.moments(tables, think, biased, place, shares, alpha, grid, kicked, 9, 4)
     np.testing.assert_allclose(found, slow, rtol=1e-11, atol=1e-13)
 
 
@@ -53,7 +51,7 @@ def test_the_losses_are_those_of_the_package(noise):
 
 @pytest.mark.parametrize(("law", "workers"), [(scipy.stats.expon(), 8), (1.0, 6)])
 def test_cloning_finds_the_limits_that_are_known(law, workers):
-    """Within 1.5 % of the exact second moments; the stated errors are 0.2 to 0.7 %, seeds are fixed."""
+    """Within 1.5 % of the exact second moments; stated errors are 0.2 to 0.7 %, seeds fixed."""
     bench = Bench(cluster.Quadratic(1.0), cluster.System(law), 0.1, 5)
     known = theory.AsyncSGD(
         1.0, learning_rate=0.01, workers=workers, compute_time=law, arrivals="exact"
@@ -67,9 +65,7 @@ def test_the_growth_of_workers_in_step_is_that_of_their_recursion():
     """Beyond the limit the second moment grows as the recursion does, within 0.03 a cycle."""
     bench = Bench(cluster.Quadratic(1.0), cluster.System(1.0), 0.1, 5)
     found, _ = second_moment_growth(bench, 6, 0.35)
-    assert found == pytest.approx(
-        reference_regret.growth_of_fixed_staleness(0.35, 6), abs=0.03
-    )
+    assert found == pytest.approx(reference_regret.growth_of_fixed_staleness(0.35, 6), abs=0.03)
 
 
 def test_a_spectrum_of_learning_rates_is_read_between_its_nodes():
