@@ -414,3 +414,39 @@ def test_the_simulations_of_a_plan_may_run_elsewhere(processes):
     here = simulated_times.Trial(*question).time_at(**at)
     assert np.isfinite(here[0].time_to_target)
     assert simulated_times.Trial(*question, executor=processes).time_at(**at) == here
+
+
+@pytest.mark.slow
+def test_a_real_ctrl_c_keeps_what_processes_have_sent(tmp_path):
+    """The terminal sends it to the workers, too, which break the pool."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import warnings, numpy as np, sdde\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "made = sdde.Problem(lambda t, x, late: -late[0], 0.4, delays=[0.7], history=1.0)\n"
+        "def ready(finished, paths, seen=[]):\n"
+        "    seen.append(finished)\n"
+        "    if len(seen) == 3:\n"
+        "        print('ready', flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    warnings.simplefilter('ignore')\n"
+        "    run = dict(dt=0.001, rng=1, save='final')\n"
+        "    with ProcessPoolExecutor(2) as pool:\n"
+        "        there = sdde.solve(\n"
+        "            made, (0, 30), paths=100_000, executor=pool, progress=ready, **run)\n"
+        "    kept = there.status == 'done'\n"
+        "    assert set(there.status[~kept]) == {'interrupted'}, there\n"
+        "    count = int(kept[:1664].sum())\n"
+        "    here = sdde.solve(made, (0, 30), paths=count, **run)\n"
+        "    assert np.array_equal(there.x[:count], here.x)\n"
+        "    print(kept.sum() > 3000)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert out == "True\n"
