@@ -218,7 +218,7 @@ class Exhaustive:
                 return [row for row in found if self.keeps_margin(row.workers, row.learning_rate)]
             # Fewer workers, or every learning rate below its limit, from the beginning.
             if self.rate is not None:
-                self.most = best.workers - 1
+                self.most = self.most_keeping(best.workers - 1)
             self.capped = self.rate is None
             self.tried, self.rates = {}, None
 
@@ -228,6 +228,15 @@ class Exhaustive:
         if alpha * workers < 1.0 and alpha < 0.3:
             return True
         return second_moment_growth(self.bench, workers, alpha, seed=self.bench.seed)[0] < 0.0
+
+    def most_keeping(self, most: int) -> int:
+        """Return the largest number of workers, up to `most`, that keeps the margin."""
+        low, high = 1, most + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            kept = self.keeps_margin(middle, self.rate or 0.0)
+            low, high = (middle, high) if kept else (low, middle)
+        return low
 
     def cap(self, workers: int) -> float:
         """Return the largest learning rate, times eigenvalue, that keeps the margin."""

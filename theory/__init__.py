@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .jumps import jump_cumulants, with_jumps, with_state_dependent_jumps
     from .linearization import linearize
     from .links import LinkUse, shared_link
+    from .plan_checking import Checked
     from .plan_search import PlanRow, model_of
     from .planning import Plan, plan
     from .runtimes import best_k_sync, order_statistic_mean, speed_up, time_per_update
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         staleness_error,
         tail_factors,
     )
+    from .simulated_times import SimulatedTime
     from .staleness import Staleness, poisson_error, staleness_law
     from .staleness_models import FixedStaleness, IndependentStaleness, MemorylessWorkers
     from .synchronous import SynchronousSGD
@@ -113,7 +115,9 @@ _HOMES = {
 }
 _HOMES |= {
     # theory against the simulator
+    "Checked": "plan_checking",
     "Comparison": "comparison",
+    "SimulatedTime": "simulated_times",
     "compare": "comparison",
     "condense": "condensing",
 }
@@ -132,7 +136,7 @@ __all__ = [
     "staleness_error", "tail_factors", "WorkerBounds", "escape_factor", "escape_updates",
     "worker_bounds", "CompensatedDelay", "dc_asgd_quality", "model_of", "theorems",
     "SynchronousSGD", "EventTriggeredSGD",
-    "compare", "Comparison", "condense",
+    "compare", "Comparison", "condense", "Checked", "SimulatedTime",
 ]  # fmt: skip
 
 
