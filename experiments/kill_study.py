@@ -89,7 +89,9 @@ def child(kind: str, place: Path) -> int:
 def started(kind: str, place: Path) -> subprocess.Popen[str]:
     """Start a child, and wait until it is about to solve."""
     command = [sys.executable, "-m", "experiments.kill_study", "--child", kind, str(place)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout is not None
     process.stdout.readline()
     return process

@@ -76,7 +76,7 @@ def open_store(path: "str | Path") -> "xarray.Dataset":
     except ImportError as error:
         raise ArgumentError(
             f"sdde.open_store needs the package {error.name}, which is not installed.\n"
-            '  Run: python -m pip install "sdde[data]" dask.'
+            '  Run: python -m pip install "sdde[data]".'
         ) from None
     store = Store.for_reading(path)
     if store.header["kind"] == KIND:
