@@ -15,6 +15,7 @@ from .characteristic import critical_damping, stability_limit
 
 if TYPE_CHECKING:
     from .async_sgd import AsyncSGD
+    from .compensated_sgd import CompensatedSGD
     from .synchronous import SynchronousSGD
 
 Status = Literal["paper", "derived", "unverified"]
@@ -68,13 +69,13 @@ def below(value: float, limit: float) -> tuple[bool, float]:
 
 
 def check(
-    model: "AsyncSGD | SynchronousSGD", *, target_loss: float | None = None
+    model: "AsyncSGD | SynchronousSGD | CompensatedSGD", *, target_loss: float | None = None
 ) -> tuple[Condition, ...]:
     """Return the conditions for a run on a quadratic.
 
     Parameters
     ----------
-    model : AsyncSGD or SynchronousSGD
+    model : AsyncSGD, SynchronousSGD or CompensatedSGD
         The cluster, objective and learning rate.
     target_loss : float, optional
         Expected excess loss to reach.
@@ -93,16 +94,20 @@ def check(
     [True, True, True, True]
     """
     from .async_sgd import AsyncSGD
+    from .compensated_sgd import CompensatedSGD
     from .synchronous import SynchronousSGD
 
     checks.instance(
-        "model", model, (AsyncSGD, SynchronousSGD), "a model of a cluster",
+        "model", model, (AsyncSGD, SynchronousSGD, CompensatedSGD), "a model of a cluster",
         remedy="For example model = theory.AsyncSGD(1.0, learning_rate=0.02, workers=8, "
         "compute_time=1.0).",
     )  # fmt: skip
     if target_loss is not None:
         target_loss = checks.positive("target_loss", target_loss, example=1e-3)
-    found = _delayed(model) if isinstance(model, AsyncSGD) else _rounds(model)
+    if isinstance(model, CompensatedSGD):
+        found = _compensated(model)
+    else:
+        found = _delayed(model) if isinstance(model, AsyncSGD) else _rounds(model)
     if target_loss is not None:
         floor = model.loss_floor()
         inside, margin = below(floor, target_loss)
@@ -125,6 +130,23 @@ def _rounds(model: "SynchronousSGD") -> list[Condition]:
             inside, margin, f"{_QUADRATIC}; rounds last their mean time {model.round_time:.4g}",
             _DERIVED, "derived",
         )
+    ]  # fmt: skip
+
+
+def _compensated(model: "CompensatedSGD") -> list[Condition]:
+    limit = model.max_learning_rate()
+    inside, margin = below(model.learning_rate, limit)
+    qualities = model.quality
+    return [
+        Condition(
+            f"the compensated mean converges: learning rate {model.learning_rate:.4g} < "
+            f"{limit:.4g}",
+            inside, margin,
+            f"{_QUADRATIC}; at the minimum estimated over true curvature is "
+            f"{qualities.min():.3g} to {qualities.max():.3g}; squared gradients at their means",
+            _DERIVED, "derived",
+        ),
+        arrival_condition(model.plain),
     ]  # fmt: skip
 
 

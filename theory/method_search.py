@@ -18,9 +18,10 @@ from sdde.equation.laws import as_law
 from sdde.errors import ArgumentError
 
 from .async_sgd import AsyncSGD
-from .plan_methods import Family, is_synchronous, least_workers
-from .plan_search import PlanRow, model_of, rounds_of
+from .plan_methods import Family, is_compensated, is_synchronous, least_workers
+from .plan_search import PlanRow, compensated_of, model_of, rounds_of
 from .side_by_side import times_to
+from .synchronous import SynchronousSGD
 from .worker_limits import divergence_index, largest_count
 
 NEAR = 1.05  # times the best time that still counts as good
@@ -93,8 +94,12 @@ class Question:
         known = self.models.get(key)
         if known is not None:
             return known.replace(learning_rate=eta)
-        build: Any = rounds_of if is_synchronous(method) else model_of
-        more = {} if is_synchronous(method) else {"arrivals": arrivals}
+        build: Any = model_of
+        if is_synchronous(method):
+            build = rounds_of
+        elif is_compensated(method):
+            build = compensated_of
+        more = {"arrivals": arrivals} if build is model_of else {}
         model = build(
             self.objective, self.system, workers=workers, learning_rate=eta, method=method, **more
         )
@@ -232,7 +237,9 @@ class MethodSearch:
         assert eta is not None
         model = self.question.model(self.method, workers, eta)
         beyond = eta / (1.0 - self.question.limits.margin) * float(model.eigenvalues.max())
-        return divergence_index(model.stream, beyond) if isinstance(model, AsyncSGD) else beyond / 2
+        if isinstance(model, AsyncSGD):
+            return divergence_index(model.stream, beyond)
+        return beyond / float(model.max_learning_rate() * model.eigenvalues.max())
 
     def _most_safe(self) -> int:
         """Return the most workers for which the learning rate keeps its margin; 0 if none."""
@@ -360,7 +367,7 @@ def row_of(question: Question, point: Point) -> PlanRow:
 
 def mean_staleness(model: Any) -> float:
     """Return the mean number of updates between the read of a gradient and its use."""
-    if not isinstance(model, AsyncSGD):
+    if isinstance(model, SynchronousSGD):
         return 0.0
     stream = model.stream
     if stream.group > 1:
@@ -382,7 +389,10 @@ def search_family(question: Question, family: Family, known: Point | None) -> Po
     value = math.nan
     for count in sorted(counts):
         for start in family.starts:
-            method, number = family.at(start * count if family.whole else start, count)
+            size = count if family.whole else 1.0
+            if family.scale is not None:
+                size = family.scale(question.objective)
+            method, number = family.at(start * size, count)
             near = None if known is None else _scaled_rate(question, method, count, known)
             point = question.try_one(method, count, near) if near and question.eta is None else None
             if point is None or not math.isfinite(point.time):

@@ -34,6 +34,8 @@ class Family:
         Largest value; None: as many as there are workers; ``inf``: any.
     starts : tuple of float
         Values from which a search begins; those of whole numbers are shares of the workers.
+    scale : callable or None
+        What the starting values are multiplied by, for an objective.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Family:
     whole: bool
     highest: float | None
     starts: tuple[float, ...]
+    scale: Callable[[Any], float] | None = None
 
     def at(self, value: float, workers: int) -> tuple[Any, float]:
         """Return the method at a value, moved into its range for these workers, and that value."""
@@ -69,6 +72,10 @@ FAMILIES = {
         ),
         Family("random-thinning", dropping.RandomThinning, "keep", False, 1.0, (0.5,)),
         Family("tail-tau", weighted.TailTau, "amplitude", False, 1.0, (1.0,)),
+        Family(
+            "dc-asgd", weighted.DelayCompensated, "strength", False, np.inf, (0.1, 0.5),
+            lambda objective: _curvature_per_square(objective),
+        ),
     )
 }  # fmt: skip
 _CLASSES = {
@@ -76,7 +83,7 @@ _CLASSES = {
     plain.KBatchSync: "k-batch-sync", plain.Rennala: "k-batch-sync", plain.KAsync: "k-async",
     plain.KBatchAsync: "k-batch-async", dropping.StalenessThreshold: "staleness-threshold",
     dropping.Ringmaster: "ringmaster", dropping.RandomThinning: "random-thinning",
-    weighted.TailTau: "tail-tau",
+    weighted.TailTau: "tail-tau", weighted.DelayCompensated: "dc-asgd",
 }  # fmt: skip
 NAMES = (*FIXED, *FAMILIES)
 DEFAULT = ("async", "sync", "k-sync")
@@ -125,6 +132,21 @@ def _refusal(methods: Any) -> Exception:
         why=f'Names are "all", {", ".join(NAMES)}.',
         remedy='For example methods = [sdde.cluster.AsyncSGD(), sdde.cluster.KSync(4), "k-async"].',
     )  # fmt: skip
+
+
+def _curvature_per_square(objective: Any) -> float:
+    """Return the largest eigenvalue over the mean square of its gradient at the start."""
+    largest = int(np.argmax(objective.eigenvalues))
+    size = float(objective.eigenvalues[largest])
+    square = float(objective.noise[largest]) ** 2 + (size * float(objective.start[largest])) ** 2
+    return size / max(square, 1e-300)
+
+
+def is_compensated(method: Any) -> bool:
+    """Return whether the method corrects stale gradients and does nothing else."""
+    rules = getattr(method, "composed", None)
+    fix = getattr(rules, "compensation", None)
+    return fix is not None and rules == Composed(compensation=fix)
 
 
 def is_synchronous(method: Any) -> bool:

@@ -15,6 +15,7 @@ from sdde.equation.laws import Law, as_law, as_laws
 
 from .arrivals import exact_kind
 from .async_sgd import AsyncSGD
+from .compensated_sgd import CompensatedSGD
 from .cycle import cycle_law
 from .synchronous import SynchronousSGD
 
@@ -129,6 +130,16 @@ def rounds_of(
         objective.eigenvalues, learning_rate=learning_rate, workers=workers, method=method,
         compute_time=compute, communication=communication, gradient_noise=objective.noise,
     )  # fmt: skip
+
+
+def compensated_of(
+    objective: Quadratic, system: System, *, workers: int, learning_rate: float, method: Any
+) -> CompensatedSGD:
+    """Return the model of a system that trains by delay compensation."""
+    plain = model_of(
+        objective, system, workers=workers, learning_rate=learning_rate, arrivals="regular"
+    )
+    return CompensatedSGD(plain, method)
 
 
 def best_treatment(model: AsyncSGD) -> str:

@@ -26,7 +26,7 @@ from .method_search import NEAR, Point, Question
 from .plan_cost import ParetoRow, pareto_front
 from .plan_inputs import as_quadratic, as_system, limits_from
 from .plan_limits import limits_of
-from .plan_methods import candidates, is_synchronous
+from .plan_methods import candidates
 from .plan_search import PlanRow, converted, regular_below
 from .plan_sensitivity import Sensitivity, sensitivities
 from .plan_text import explain
@@ -237,8 +237,8 @@ def plan(
         Methods to choose from. A value such as ``KBatchAsync(4)`` keeps its number; of a class or a
         name the number is searched too: ``"k-sync"``, ``"k-batch-sync"``, ``"k-async"``,
         ``"k-batch-async"``, ``"staleness-threshold"``, ``"ringmaster"``, ``"random-thinning"``,
-        ``"tail-tau"``, besides ``"async"`` and ``"sync"``; ``"all"`` is every one of these. By
-        default plain asynchronous SGD, waiting for all, and waiting for the best number.
+        ``"tail-tau"``, ``"dc-asgd"``, besides ``"async"`` and ``"sync"``; ``"all"`` is every one of
+        these. By default plain asynchronous SGD, waiting for all, and waiting for the best number.
     margin : float, optional
         How far to stay from divergence: the learning rate is at most ``1 - margin`` times the
         largest one with bounded expected loss. 0 allows the edge itself, where losses have heavy
@@ -338,7 +338,7 @@ def _answer(
         math.inf if best is None else best.time_to_target,
         (min(near), max(near)) if near else None, spread, limits_of(search, shown), rows,
         conditions.check(model, target_loss=question.target), question.objective, system,
-        question.target, model.arrivals if isinstance(model, AsyncSGD) else "rounds", others,
+        question.target, getattr(model, "arrivals", "rounds"), others,
         math.inf if best is None else best.cost,
         None if best is None or question.eta is not None
         else _rate_range(question, search.method, best),
@@ -394,7 +394,8 @@ def _rate_range(question: Question, method: Any, best: PlanRow) -> tuple[float, 
 def _time_range(question: Question, method: Any, best: PlanRow) -> tuple[float, float]:
     """Return the shortest and longest time over the treatments of arrivals that apply."""
     times = [best.time_to_target]
-    for kind in ("poisson", "regular") if not is_synchronous(method) else ():
+    chosen = question.model(method, best.workers, best.learning_rate)
+    for kind in ("poisson", "regular") if isinstance(chosen, AsyncSGD) else ():
         model = question.model(method, best.workers, best.learning_rate, kind)
         if kind == "regular" and model.stream.delay.squared_variation >= regular_below:
             continue

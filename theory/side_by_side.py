@@ -17,7 +17,6 @@ from .async_sgd import AsyncSGD
 from .loss_curve import LossCurve
 from .loss_mixing import mixed
 from .squares import gather, square_curves
-from .synchronous import SynchronousSGD
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +28,7 @@ def times_to(model: Any, rates: Floats, target: float, start: Any) -> Floats:
 
     Parameters
     ----------
-    model : AsyncSGD or SynchronousSGD
+    model : AsyncSGD, SynchronousSGD or CompensatedSGD
         Its own learning rate does not count.
     rates : array
         Learning rates below the largest one with bounded loss.
@@ -38,7 +37,7 @@ def times_to(model: Any, rates: Floats, target: float, start: Any) -> Floats:
     start : float or array
         Distance from the minimum along each eigenvector.
     """
-    if isinstance(model, SynchronousSGD) or model.unweighted is not None:
+    if not isinstance(model, AsyncSGD) or model.unweighted is not None:
         return np.array(
             [model.replace(learning_rate=float(eta)).time_to(target, start) for eta in rates]
         )
