@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from .chart import StabilityChart, stability_chart
     from .comparison import Comparison, compare
+    from .compensated_sgd import CompensatedSGD
     from .compensation import CompensatedDelay, dc_asgd_quality
     from .condensing import condense
     from .conditions import Condition
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from .linearization import linearize
     from .links import LinkUse, shared_link
     from .plan_checking import Checked
+    from .plan_cost import ParetoRow
     from .plan_search import PlanRow, model_of
+    from .plan_sensitivity import Sensitivity
+    from .plan_uncertainty import PlanInterval, plan_interval
     from .planning import Plan, plan
     from .runtimes import best_k_sync, order_statistic_mean, speed_up, time_per_update
     from .saddles import WorkerBounds, escape_factor, escape_updates, worker_bounds
@@ -81,6 +85,11 @@ _HOMES = {
     "Condition": "conditions",
     "Plan": "planning",
     "PlanRow": "plan_search",
+    "ParetoRow": "plan_cost",
+    "Sensitivity": "plan_sensitivity",
+    "PlanInterval": "plan_uncertainty",
+    "plan_interval": "plan_uncertainty",
+    "CompensatedSGD": "compensated_sgd",
     "plan": "planning",
     # other exact models, published methods and their bounds
     "FixedStaleness": "staleness_models",
@@ -135,7 +144,8 @@ __all__ = [
     "ringmaster_limit", "Admissible", "admissible", "implicit_momentum", "momentum_factors",
     "staleness_error", "tail_factors", "WorkerBounds", "escape_factor", "escape_updates",
     "worker_bounds", "CompensatedDelay", "dc_asgd_quality", "model_of", "theorems",
-    "SynchronousSGD", "EventTriggeredSGD",
+    "SynchronousSGD", "EventTriggeredSGD", "CompensatedSGD", "ParetoRow", "Sensitivity",
+    "PlanInterval", "plan_interval",
     "compare", "Comparison", "condense", "Checked", "SimulatedTime",
 ]  # fmt: skip
 

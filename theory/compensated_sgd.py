@@ -66,7 +66,7 @@ class CompensatedSGD:
     ...     1.0, learning_rate=0.05, workers=16, compute_time=1.0, gradient_noise=0.5,
     ...     arrivals="regular",
     ... )
-    >>> model = CompensatedSGD(plain, cluster.DelayCompensated(2.0))
+    >>> model = theory.CompensatedSGD(plain, cluster.DelayCompensated(2.0))
     >>> bool(model.time_to(0.02) < plain.time_to(0.02))
     True
     """

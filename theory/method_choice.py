@@ -13,6 +13,8 @@ from sdde.errors import ArgumentError
 from .method_search import MethodSearch, Point, Question, search_family
 from .plan_methods import Family
 
+_CLEARLY = 1.01  # times the time of a fixed method
+
 
 @dataclass(slots=True)
 class Found:
@@ -44,6 +46,11 @@ class Found:
     def time(self) -> float:
         """Time of the best choice."""
         return math.inf if self.point is None else self.point.time
+
+    @property
+    def rank(self) -> float:
+        """Time by which methods compete: what is modelled approximately has to win clearly."""
+        return self.time * (_CLEARLY if isinstance(self.wanted, Family) else 1.0)
 
     def tabulate(self, question: Question) -> None:
         """Make the table over numbers of workers."""
@@ -86,7 +93,7 @@ def search_all(question: Question, wanted: tuple[Any, ...]) -> list[Found]:
             item.note = "does not reach the target within the limits"
         elif known is None or item.time < known.time:
             known = item.point
-    best = min(found, key=lambda item: item.time)
+    best = min(found, key=lambda item: item.rank)
     if best.point is None:
         usable = [item for item in found if not item.refused]
         if usable and not any(item.search for item in usable):

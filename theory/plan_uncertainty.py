@@ -297,6 +297,10 @@ def _drawn(answer: Plan, objective: Any, system: Any) -> tuple[float, float, flo
 def _bar(steps: Any, shown: bool) -> Any:
     if not shown:
         return steps
-    from tqdm import tqdm
-
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise checks.fail(
+            "progress", True, "needs tqdm", remedy="pip install tqdm, or progress=False"
+        ) from None
     return tqdm(steps, desc="draws")

@@ -319,7 +319,7 @@ def plan(
 def _answer(
     question: Question, found: list[Found], objective: Any, system: System, measured: int | None
 ) -> Plan:
-    chosen = min((item for item in found if item.search), key=lambda item: item.time)
+    chosen = min((item for item in found if item.search), key=lambda item: item.rank)
     search = chosen.search
     assert search is not None
     best = search.best()
@@ -363,7 +363,7 @@ def _answer(
 
 def _methods(found: list[Found]) -> tuple[dict[str, Any], ...]:
     rows = []
-    for item in sorted(found, key=lambda item: item.time):
+    for item in sorted(found, key=lambda item: item.rank):
         point = item.point
         rows.append({
             "method": item.method,
