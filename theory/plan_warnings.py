@@ -118,6 +118,8 @@ def _law(law: Law) -> list[str]:
 def _objective(objective: Any) -> list[str]:
     if isinstance(objective, Quadratic):
         return []
+    if hasattr(objective, "warnings"):  # a measurement says itself where it misleads
+        return list(objective.warnings)
     return [
         "The objective is replaced by its quadratic at the optimum: where curvature or gradient "
         "noise differ on the way there, the time differs too; compare with a simulation."

@@ -70,6 +70,8 @@ class Measurement:
         The largest eigenvalues of the Hessian, descending, and bounds of their numerical errors.
     trailing, trailing_errors : array
         The smallest ones that converged, ascending.
+    steepest : float
+        The largest eigenvalue here, half way to the start, and at the start.
     hessian_trace, hessian_trace_error : float
         Sum of all eigenvalues, and its standard error.
     gradient_norm : float
@@ -104,6 +106,7 @@ class Measurement:
     leading_errors: Floats
     trailing: Floats
     trailing_errors: Floats
+    steepest: float
     hessian_trace: float
     hessian_trace_error: float
     gradient_norm: float
@@ -120,7 +123,7 @@ class Measurement:
     warnings: tuple[str, ...]
     modes: Modes
 
-    def quadratic(self, modes: int | None = 16) -> Quadratic:
+    def quadratic(self, modes: int | None = 16, *, whole_way: bool = True) -> Quadratic:
         """Return the quadratic with this spectrum, noise and start.
 
         Parameters
@@ -129,6 +132,10 @@ class Measurement:
             Number of modes at most, as `sdde.theory.condense` makes them, the largest eigenvalue
             being kept as it is; None for all: the eigenvalues whose vectors are known, and the
             nodes of the measures of start and noise over the rest.
+        whole_way : bool
+            Where curvature is larger on the way from the start, add a mode of that curvature,
+            without noise and at its minimum. It adds no loss, and limits learning rates and workers
+            to those that are stable all the way.
 
         Returns
         -------
@@ -148,9 +155,9 @@ class Measurement:
         those of Gauss, so sums of smooth functions of the eigenvalue over all modes are right long
         before single small eigenvalues are.
         """
-        return self._assembled(self.modes, modes)
+        return self._assembled(self.modes, modes, checks.flag("whole_way", whole_way))
 
-    def _assembled(self, parts: Modes, modes: int | None) -> Quadratic:
+    def _assembled(self, parts: Modes, modes: int | None, whole_way: bool) -> Quadratic:
         noise_nodes = [rule.nodes for rule in parts.noise_rules]
         noise_weights = [rule.weights / len(parts.noise_rules) for rule in parts.noise_rules]
         start = parts.start_rule
@@ -168,16 +175,23 @@ class Measurement:
         whole = Quadratic(
             eigenvalues[kept], noise=np.sqrt(noises[kept]), start=np.sqrt(starts[kept])
         )
+        if whole_way and self.steepest > 1.001 * float(self.leading[0]):
+            whole = Quadratic(
+                np.append(whole.eigenvalues, self.steepest), noise=np.append(whole.noise, 0.0),
+                start=np.append(whole.start, 0.0),
+            )  # fmt: skip
         return whole if modes is None else condensed(whole, modes)
 
-    def resample(self, rng: Any = None, modes: int | None = 16) -> Quadratic:
+    def resample(
+        self, rng: Any = None, modes: int | None = 16, *, whole_way: bool = True
+    ) -> Quadratic:
         """Return another quadratic that the measurement could have meant, within its errors.
 
         Parameters
         ----------
         rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
             Draws.
-        modes : int or None
+        modes, whole_way
             As for `quadratic`.
 
         Returns
@@ -200,8 +214,9 @@ class Measurement:
             scale = rest / found if found > 0.0 else 0.0
             rules = tuple(Rule(rule.nodes, scale * rule.weights) for rule in drawn)
         return self._assembled(
-            parts._replace(eigenvalues=moved, noise=noise, noise_rules=rules), modes
-        )
+            parts._replace(eigenvalues=moved, noise=noise, noise_rules=rules), modes,
+            checks.flag("whole_way", whole_way),
+        )  # fmt: skip
 
     def eigenvalues_below(self, value: float) -> tuple[float, float]:
         """Return how many eigenvalues lie at or below a value, and the standard error of that.

@@ -189,8 +189,12 @@ def measure(
     drop = float(objective.loss(begin) - objective.loss(point))
     predicted = float(slope @ away + 0.5 * away @ bend)
     ends = values[np.argsort(values)]
+    steepest = float(ends[-1])
+    if away.any():
+        found = [functions.product(point + share * away) for share in (0.5, 1.0)]
+        steepest = max([steepest, *(_steepest(one, generator, dim) for one in found)])
     return Measurement(
-        dim, values[:top], errors[:top], low, low_errors,
+        dim, values[:top], errors[:top], low, low_errors, steepest,
         trace, trace_error, math.sqrt(square), noise.trace, noise.trace_error,
         noise.along[:top], noise.along_error[:top],
         size * noise.trace if noise.trace > 0.0 else 0.0,
@@ -198,7 +202,7 @@ def measure(
         drop, predicted, inexact, product.count,
         _warnings(
             objective, functions, point, begin, parts, ends, noise, slope, bend, still, inexact,
-            (drop, predicted), min(gradients, AT_THE_START), generator,
+            (drop, predicted), steepest, min(gradients, AT_THE_START), generator,
         ), parts,
     )  # fmt: skip
 
@@ -287,7 +291,7 @@ def _share_below(parts: Modes) -> float:
 def _warnings(
     objective: Any, functions: Derivatives, x: Floats, begin: Floats, parts: Modes, ends: Floats,
     noise: Noise, slope: Floats, bend: Floats, still: bool, inexact: float,
-    losses: tuple[float, float], gradients: int, rng: np.random.Generator,
+    losses: tuple[float, float], steepest: float, gradients: int, rng: np.random.Generator,
 ) -> tuple[str, ...]:  # fmt: skip
     """Say where the quadratic will mislead, as far as it can be seen from here."""
     found = []
@@ -331,14 +335,10 @@ def _warnings(
             f"The Hessian changes on the way: the gradient at the start is {wrong:.0%} away from "
             "what curvature here says."
         )
-    steepest = max(
-        _steepest(functions.product(x + share * away), rng, x.size) for share in (0.5, 1.0)
-    )
     if steepest > (1.0 + DIFFERENT) * largest:
         found.append(
-            f"Curvature is larger on the way: up to {steepest:.3g}, here {largest:.3g}. Learning "
-            f"rates that are stable here may diverge there; divide the limit by "
-            f"{steepest / largest:.2g}."
+            f"Curvature is larger on the way: {steepest:.3g}, here {largest:.3g}. Learning rates "
+            "that are stable here may diverge there."
         )
     there = gradient_noise(
         objective, begin, first, np.empty((x.size, 0)), gradients=gradients, draws=0, rng=rng

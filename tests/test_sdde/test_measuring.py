@@ -205,7 +205,7 @@ def digits():
 def test_the_quadratic_relaxes_like_the_whole_matrix(digits, time):
     """Sums over all 650 modes: of the start exact by Gauss's rule, of the noise within 2 %."""
     _, whole, found = digits
-    few, condensed = found.quadratic(None), found.quadratic()
+    few, condensed = (found.quadratic(n, whole_way=False) for n in (None, 16))
 
     def excess(q):
         return 0.5 * np.sum(q.eigenvalues * q.start**2 * np.exp(-2.0 * q.eigenvalues * time))
@@ -219,6 +219,19 @@ def test_the_quadratic_relaxes_like_the_whole_matrix(digits, time):
     assert excess(condensed) == pytest.approx(excess(whole), rel=0.05)
     assert floor(condensed) == pytest.approx(floor(whole), rel=0.05)
     assert condensed.eigenvalues.max() == pytest.approx(whole.eigenvalues.max(), rel=1e-6)
+
+
+def test_larger_curvature_on_the_way_limits_and_costs_nothing(digits):
+    """A mode of the curvature at the start is added: the same loss, a smaller stable rate."""
+    objective, whole, found = digits
+    there = np.linalg.eigvalsh(objective.hessian(objective.start))[-1]
+    assert found.steepest == pytest.approx(there, rel=1e-3)
+    limited = found.quadratic()
+    assert limited.eigenvalues.max() == found.steepest
+    assert limited.initial_loss == pytest.approx(whole.initial_loss, rel=1e-6)
+    again = found.resample(1)
+    assert again.eigenvalues.max() == found.steepest
+    assert found.resample(1, whole_way=False).eigenvalues.max() < 0.5
 
 
 def test_warnings_say_where_the_quadratic_of_digits_misleads(digits):
@@ -341,6 +354,16 @@ def test_a_measurement_is_an_objective_for_the_planner():
     ]
     assert plans[0].workers == plans[1].workers
     assert plans[0].time_to_target == pytest.approx(plans[1].time_to_target, rel=1e-9)
+
+
+def test_a_plan_shows_what_the_measurement_warns_of():
+    """Before anything is run."""
+    found = measure(cluster.log_well(1, noise=0.1, start=3.0), [0.0])
+    assert len(found.warnings) >= 2
+    answer = sdde.theory.plan(
+        found, cluster.System(1.0), target_loss=0.1, learning_rate=0.1, max_workers=4
+    )
+    assert set(found.warnings) <= set(answer.warnings)
 
 
 def test_the_same_seed_measures_the_same():
