@@ -8,7 +8,7 @@ records. How events follow each other is in `server`; what comes back is in `run
 import itertools
 import os
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,25 @@ from sdde.cluster.machine_tables import machines_of
 from sdde.cluster.objective_kinds import check_objective, check_owners, measures_of
 from sdde.cluster.run_blocks import RunWork, Simulated, joined, part_of
 from sdde.cluster.run_statistics import Staleness
+from sdde.cluster.run_storing import (
+    keep_block,
+    keep_most_updates,
+    most_updates,
+    open_runs,
+    take_stored,
+)
 from sdde.cluster.runs import STATUS, Runs
 from sdde.cluster.system import SharedLink, System
+from sdde.engine.seeds import MAX_CHANNELS, MAX_PATHS, seed_of
 from sdde.solving.executors import Crew, crew_of, run_tasks
+from sdde.solving.memory import require_memory
+from sdde.solving.stores import Store
+from sdde.solving.storing import seed_in
 
 Floats = NDArray[np.float64]
 
 MOST_UPDATES = 10_000_000  # of a run that is told only to reach a loss
+_SMALL = 64_000_000  # bytes that are taken for granted
 _POLL = 0.1  # seconds between two looks at the progress of the threads
 
 
@@ -51,6 +63,7 @@ def simulate(
     progress: bool = False,
     threads: int | None = None,
     executor: Any = None,
+    store: Any = None,
 ) -> Runs:
     """Simulate training on a cluster, event by event.
 
@@ -105,11 +118,17 @@ def simulate(
         Threads to use; all processors if not given. The result does not depend on it.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         Where blocks of runs are simulated instead, with the same result.
+    store : str or Path, optional
+        A folder, or a URL that fsspec understands, to which runs go block by block (needs zarr).
+        The same call simulates only what is missing there; `rng` may be left out.
 
     Raises
     ------
     sdde.ArgumentError
-        If an argument is of the wrong kind or out of range, or no stopping rule is given.
+        If an argument is of the wrong kind or out of range, or no stopping rule is given. Also if
+        `store` belongs to other runs.
+    sdde.StoreError
+        If `store` is full, in use, or cannot be written; what it has is kept.
 
     See Also
     --------
@@ -163,28 +182,42 @@ def simulate(
     _check_buffer(system, composed)
     if composed.memory is not None:
         _check_memory(system, start)
+    kept = points if most is None or horizon is not None else min(points, most + 1)
+    _require_room(number, count, kept, len(measures_of(objective)))
     machines = machines_of(system, count, stationary=start == "stationary")
     rules = rules_of(composed, count, rate, objective.dim)
-    from sdde.engine import streams
-
-    seed = streams.seed_of(rng)
-    streams.require_room(paths=number, channels=count)
+    if rng is None and store is not None:
+        rng = seed_in(store)
+    seed = seed_of(rng)
     job = _Job(number, most_threads, crew, progress)
 
-    def execute(updates: int | None, grid: Floats) -> tuple[Records, Simulated]:
-        work = RunWork(
-            objective, machines, rules, rate, updates, horizon, target, grid, seed, trace
-        )  # fmt: skip
-        return job.execute(work)
+    given = {
+        "objective": objective, "method": method, "system": system, "learning_rate": rate,
+        "workers": count, "updates": most, "time": horizon, "until_loss": target, "runs": number,
+        "seed": seed, "records": points, "start": start, "trace": bool(trace),
+    }  # fmt: skip
+    with nullcontext() if store is None else open_runs(store, given) as kept:
+        grid = np.linspace(0.0, horizon, points) if horizon is not None else None
 
-    grid = np.linspace(0.0, horizon, points) if horizon is not None else None
-    if most is None and horizon is None:
-        # Nobody knows yet how long the runs are: run once for that, and again to record.
-        first, _ = execute(MOST_UPDATES, np.zeros(1))
-        most = max(int(first.updates.max()), 1)
-    if grid is None:
-        grid = np.unique(np.linspace(0, most or 0, points).round())
-    table, (histogram, log) = execute(most, grid)
+        def work(updates: int | None, grid: Floats) -> RunWork:
+            return RunWork(
+                objective, machines, rules, rate, updates, horizon, target, grid, seed, trace
+            )  # fmt: skip
+
+        if most is None and horizon is None:
+            # Nobody knows yet how long the runs are: run once for that, and again to record.
+            most = None if kept is None else most_updates(kept)
+            if most is None:
+                first, _ = job.execute(work(MOST_UPDATES, np.zeros(1)))
+                most = max(int(first.updates.max()), 1)
+            if kept is not None:
+                keep_most_updates(kept, most)
+        if grid is None:
+            grid = np.unique(np.linspace(0, most or 0, points).round())
+        if kept is None:
+            table, (histogram, log) = job.execute(work(most, grid))
+        else:
+            table, (histogram, log) = job.store(work(most, grid), kept)
     if horizon is None:
         when, numbers = table.at, grid
     else:  # after its end a run makes no more updates
@@ -238,6 +271,28 @@ class _Job:
         work.raise_failure()
         return records, joined(found)
 
+    def store(self, work: RunWork, kept: Store) -> tuple[Records, Simulated]:
+        """Simulate what a store lacks, and return all that is in it."""
+        missing = kept.missing()
+
+        def take(task: tuple[Any, ...], result: Any) -> None:
+            keep_block(kept, task[0], *result)
+            if bar is not None:
+                bar.update(task[1] - task[0])
+
+        with _bar(self) as bar, ExitStack() as stack:
+            if bar is not None:
+                bar.update(self.runs - sum(b - a for a, b in map(kept.span, missing)))
+            crew = self.crew
+            if crew is None:
+                pool = stack.enter_context(ThreadPoolExecutor(self.threads))
+                crew = Crew(pool, pool.submit, lambda: self.threads, is_here=True)
+                work.ready()  # compiled once, before the threads want it
+            if not run_tasks(crew, work, map(kept.span, missing), take):
+                raise KeyboardInterrupt
+        records = work.room(self.runs, 1)
+        return records, joined(take_stored(kept, records))
+
     def _elsewhere(
         self, crew: Crew, work: RunWork, tasks: list[tuple[int, int]], records: Records
     ) -> Simulated:
@@ -271,6 +326,24 @@ def _bar(job: _Job) -> Any:
         ) from None
     layout = "{l_bar}{bar}| {n:.1f}/{total} runs [{elapsed}<{remaining}]"
     return tqdm(total=job.runs, bar_format=layout)
+
+
+def _require_room(runs: int, workers: int, records: int, measures: int) -> None:
+    """Refuse counts beyond the addresses of random numbers, and tables beyond memory."""
+    for name, value, most in (("runs", runs, MAX_PATHS), ("workers", workers, MAX_CHANNELS)):
+        if value > most:
+            raise checks.fail(
+                name, value, "is more than the random numbers have addresses for",
+                why="Numbers would repeat.", remedy=f"At most {name} = {most} with one seed.",
+            )  # fmt: skip
+    records_of_runs, of_workers = 8 * runs * records * (3 + measures), 8 * runs * 5 * workers
+    if records_of_runs + of_workers > _SMALL:
+        require_memory(
+            {"the records": records_of_runs, "the counts of each worker": of_workers},
+            f"runs = {runs} with {records} records of {workers} workers",
+            {"the records": "Keep fewer: records=2, or fewer runs and further seeds.",
+             "the counts of each worker": "Give fewer runs, and further seeds for more."},
+        )  # fmt: skip
 
 
 def _check_buffer(system: System, method: rule.Composed) -> None:

@@ -218,3 +218,32 @@ def test_refusals_name_the_largest_need():
         require_memory({"a": 1, "b": huge}, "n = 3", {"a": "less a", "b": "less b"})
     require_memory({"a": 1}, "n = 3", {"a": "less a"})
     assert in_words(1_500_000) == "1.5 MB"
+
+
+# ---- clusters
+
+
+def simulate(**options):
+    given = {"learning_rate": 0.05, "updates": 10, "workers": 2, "rng": 1, **options}
+    return sdde.cluster.simulate(
+        sdde.cluster.Quadratic(1.0), sdde.cluster.AsyncSGD(), sdde.cluster.System(1.0), **given
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"runs": 1 << 62}, r"^runs = .* addresses for.*\n.*\n.*At most runs = 17592186044416"),
+        ({"runs": 1 << 44}, r"^runs = 17592186044416 with 11 records .* for the records"),
+        ({"runs": 1 << 44, "records": 2, "workers": 100}, "for the counts of each worker"),
+        ({"workers": 1 << 62}, r"^workers = .* addresses for"),
+        ({"updates": 1 << 70}, "updates = .* is above"),
+        ({"records": 1 << 50, "updates": 1 << 62}, "for the records"),
+        ({"records": 1 << 50, "updates": None, "time": 1.0}, "for the records"),
+    ],
+)
+def test_counts_of_a_cluster_are_refused_before_anything_is_compiled(monkeypatch, options, said):
+    """Tables of laws are made for each worker, and records for each run."""
+    monkeypatch.setattr("sdde.cluster.simulation.machines_of", lambda *a, **k: pytest.fail("made"))
+    with pytest.raises(sdde.ArgumentError, match=said):
+        simulate(**options)
