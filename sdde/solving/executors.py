@@ -9,6 +9,7 @@ done again. Nothing here knows what is computed.
 import asyncio
 import concurrent.futures
 import functools
+import math
 import pickle
 import queue
 import sys
@@ -30,6 +31,7 @@ _BROKEN = (
 )
 _LARGE = 1_000_000  # bytes of work that a dask cluster is given once, not with each task
 _LOOK = 0.5  # seconds between two looks at Ctrl-C where waiting cannot be interrupted
+_PATIENCE = 30.0  # seconds without results after which it is asked whether there are workers
 _COUNT_AGAIN = 2.0  # seconds after which a cluster's workers are counted again
 
 
@@ -205,7 +207,7 @@ def run_tasks(
                 future.add_done_callback(ended.put)
             if not waiting:
                 break
-            future = _next(ended)
+            future = _next(ended, crew)
             task = waiting.pop(future)
             try:
                 result = future.result()
@@ -243,12 +245,21 @@ def _sender(crew: Crew, work: bytes) -> Callable[..., Any]:
     return lambda *task: crew.submit(perform, stamp, given, task)
 
 
-def _next(ended: "queue.SimpleQueue[Any]") -> Any:
+def _next(ended: "queue.SimpleQueue[Any]", crew: Crew) -> Any:
+    """Return the next future that ends; say so if nobody is there to make one end."""
+    since = time.monotonic()
     while True:
         try:
             return ended.get(timeout=_LOOK)
         except queue.Empty:
-            continue
+            if time.monotonic() - since > _PATIENCE:
+                since = math.inf
+                if crew.count() == 0:
+                    warnings.warn(
+                        "The executor has no workers; waiting for some. Ctrl-C returns what is"
+                        " done.",
+                        SolutionWarning, stacklevel=2,
+                    )  # fmt: skip
 
 
 def _cancel(futures: Iterable[Any]) -> None:

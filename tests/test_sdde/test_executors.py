@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -347,6 +348,18 @@ def test_quantiles_do_not_depend_on_where_parts_were_sketched(edges):
     shares = np.linspace(0.0, 1.0, 11)
     np.testing.assert_array_equal(joined.quantile(shares), whole.quantile(shares))
     assert joined.rank_error == whole.rank_error > 0.0
+
+
+def test_a_cluster_without_workers_is_waited_for_and_said(monkeypatch):
+    """They may come, or somebody presses Ctrl-C."""
+    monkeypatch.setattr(executors, "_PATIENCE", 0.1)
+    monkeypatch.setattr(executors, "_LOOK", 0.1)
+    results = {}
+    with ThreadPoolExecutor(1) as pool:
+        late = executors.Crew(pool, pool.submit, lambda: 0, is_here=True)
+        with pytest.warns(sdde.SolutionWarning, match="has no workers"):
+            executors.run_tasks(late, time.sleep, [(0.5,)], results.setdefault)
+    assert list(results) == [(0.5,)]
 
 
 # ---- clusters
