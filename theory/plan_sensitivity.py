@@ -92,6 +92,8 @@ def _best_workers(
             ahead = count * factor
             count = math.ceil(max(ahead, count + 1)) if factor > 1.0 else int(min(ahead, count - 1))
             here = time(count)
+            if math.isinf(here) and math.isinf(shortest):
+                continue  # perhaps allowed further on
             if not here < shortest * (1.0 - 1e-3):
                 break
             best, shortest = count, here
