@@ -114,7 +114,8 @@ def _draw_staleness_of(axes: "Axes", comparison: Any) -> None:
     axes.bar(range(len(case.staleness)), case.staleness, color="C1", alpha=0.5, label="runs")
     if case.predicted_staleness is not None:
         axes.plot(case.predicted_staleness, "k.-", linewidth=1.0, label="theory")
-    if trace is not None and "worker" in trace and trace.workers == case.workers:
+    logged = trace is not None and ("staleness" in trace or "read_version" in trace)
+    if logged and "worker" in trace and trace.workers == case.workers:
         counts = np.bincount(trace.staleness())
         axes.plot(counts / counts.sum(), "C2s", markersize=4, label="real run")
     ends = np.flatnonzero(np.cumsum(case.staleness) > 0.999)

@@ -7,6 +7,7 @@ import numpy as np
 
 import sdde
 from sdde import report, report_figures
+from sdde.errors import ArgumentError
 
 from . import plan_page
 from .accounts import LIMIT, TIME
@@ -80,10 +81,12 @@ def _losses(comparison: "Comparison", case: Any) -> str:
 def _staleness(comparison: "Comparison") -> list[str]:
     """Return the law of the staleness at the planned workers, and at those of a real run."""
     real = {}
-    trace = comparison.trace
-    if trace is not None and "worker" in trace:
-        counts = np.bincount(trace.staleness())
-        real[trace.workers] = counts / counts.sum()
+    if comparison.trace is not None:
+        try:
+            counts = np.bincount(comparison.trace.staleness())
+            real[comparison.trace.workers] = counts / counts.sum()
+        except ArgumentError:  # the log holds no versions or no workers
+            pass
     if comparison.live is not None:
         real[comparison.live.run.workers] = comparison.live.staleness
     drawn = []

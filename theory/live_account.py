@@ -177,7 +177,7 @@ def _words(steps: tuple[Step, ...], run: Any, planned: AsyncSGD, seen: AsyncSGD)
         f"The objective: its loss is not quadratic on the way to the minimum, which changes the "
         f"time to {_time(objective)} ({_change(machines, objective)}).",
         f"The order of the cycles: successive cycles of a worker have a correlation of "
-        f"{memory:.2g} (0 if independent), and workers slow down together; with the "
+        f"{memory:.2g} (0 if independent), and what slows one down may slow all down; with the "
         f"recorded cycles in their order the time is {_time(order)} "
         f"({_change(objective, order)}).",
         f"What is left, {_change(order, real)}, is the chance of one run's mini-batches, the start "

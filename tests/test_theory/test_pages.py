@@ -140,6 +140,15 @@ def test_the_methods_of_a_plan_are_in_a_table(pages):
     assert "AsyncSGD" in words
 
 
+def test_a_log_without_versions_is_shown_for_what_it_holds(plan, tmp_path):
+    """Durations tell no staleness; the page and the figure do without."""
+    trace = cluster.Trace({"compute_time": np.array([1.0, 2.0, 1.5])})
+    found = sdde.compare(plan, runs=4, paths=4, workers=[plan.workers], rng=1, trace=trace)
+    page = found.to_html(tmp_path / "page.html").read_text()
+    assert "What the log of the real run says" in page
+    found.figure().savefig(tmp_path / "page.png")
+
+
 def test_every_block_escapes_its_text():
     """Headings, paragraphs, lists, tables, facts, captions and titles."""
     blocks = [
