@@ -109,7 +109,7 @@ def _class(*names: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return bool(re.match(r"^[-+±]?[\d.]|^-?$|^(never|inf|diverges)$", text)) and len(text) < _LONG
+    return bool(re.match(r"^[-+±]?[\d.]|^-?$|^(never|none|diverges)$", text)) and len(text) < _LONG
 
 
 def figure(

@@ -120,7 +120,7 @@ def draw_stability(axes: Any, plan: Any, stability: Any, rows: Any = ()) -> None
             markerfacecolor="none", markeredgewidth=1.8, label="the plan", zorder=6,
         )  # fmt: skip
     axes.set(xlabel="workers", ylabel="learning rate", ylim=(low, high))
-    axes.set_xlim(workers[0], max(workers[-1], workers[0] + 1.0))
+    axes.set_xlim(workers[0], 1.08 * max(workers[-1], workers[0] + 1.0))
     _label_powers(axes, "x", whole=True)
     _label_powers(axes, "y")
 

@@ -40,7 +40,7 @@ def page(plan: "Plan", *, name: str = "", command: str = "") -> str:
         *opening(plan),
         report.figures(
             [
-                times_figure(plan),
+                *([times_figure(plan)] if plan.workers is not None else []),
                 stability_figure(plan),
                 *([_losses(plan), *_staleness(plan)] if plan.workers is not None else []),
             ]
@@ -85,19 +85,17 @@ def opening(plan: "Plan", remarks: tuple[str, ...] = ()) -> list[str]:
         first, last = plan.time_range or (plan.time_to_target, plan.time_to_target)
         spread = f"{number(first)} to {number(last)} by other treatments" if last > first else ""
         most = plan.limits.get("max_workers", math.inf)
-        edge = number(most + 1.0) if math.isfinite(most) else "-"
-        blocks.append(
-            report.facts([
-                ("workers", str(plan.workers), near),
-                ("learning rate", number(plan.learning_rate),
-                 f"diverges from {number(plan.limits['max_learning_rate'])}"),
-                ("method", method_text(plan.method), ""),
-                (f"time to excess loss {number(plan.target_loss)}", number(plan.time_to_target),
-                 spread),
-                ("diverges from", edge if edge == "-" else f"{edge} workers",
-                 "no such number" if edge == "-" else "at this learning rate"),
-            ])
-        )  # fmt: skip
+        cards = [
+            ("workers", str(plan.workers), near),
+            ("learning rate", number(plan.learning_rate),
+             f"diverges from {number(plan.limits['max_learning_rate'])}"),
+            ("method", method_text(plan.method), ""),
+            (f"time to excess loss {number(plan.target_loss)}", number(plan.time_to_target),
+             spread),
+        ]  # fmt: skip
+        if math.isfinite(most):
+            cards.append(("diverges from", f"{most + 1:.0f} workers", "at this learning rate"))
+        blocks.append(report.facts(cards))
     blocks.append(report.bullets([*said[1:], *remarks]))
     if plan.warnings:
         blocks += [

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 POINTS = 16  # numbers of workers
 ACCURACY = 0.01  # relative, of the learning rate at which the floor meets the target
-WIDE = 1e-4  # smallest learning rate looked at, relative to the limit
+WIDE = 1e-9  # smallest learning rate looked at, relative to the limit
 NEARLY = 0.97  # of the limit: a target that is met there is taken to be met up to it
 
 
