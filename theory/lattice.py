@@ -61,6 +61,12 @@ def correlation(first: Floats, second: Floats) -> Floats:
     return np.fft.irfft(product, _LENGTH)[..., :CELLS]
 
 
+def convolved(first: Complexes | Floats, second: Complexes | Floats) -> Complexes:
+    """Return ``sum_j first[k - j] second[j]`` along the last axis."""
+    product = np.fft.fft(first, _LENGTH, axis=-1) * np.fft.fft(second, _LENGTH, axis=-1)
+    return np.fft.ifft(product, axis=-1)[..., :CELLS]
+
+
 @lru_cache(maxsize=512)
 def masses(law: Law, step: float) -> Floats:
     """Return the probabilities of the grid times, `step` in the unit of the law.

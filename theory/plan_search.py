@@ -19,7 +19,7 @@ from .compensated_sgd import CompensatedSGD
 from .cycle import cycle_law
 from .synchronous import SynchronousSGD
 
-renewal_above = 0.03  # the same from which renewals forget their start fast enough
+renewal_above = 0.003  # the same from which a time grid tells cycles from constant ones
 regular_below = 0.5  # squared coefficient of variation below which cycles count as regular
 
 
@@ -146,10 +146,9 @@ def best_treatment(model: AsyncSGD) -> str:
     """Return the most exact treatment of arrivals that applies."""
     if exact_kind(model.stream) is not None and model.is_plain:
         return "exact"
-    alike = len(model.stream.cycles) == 1
     if not model.is_plain:
         return "regular"  # with the variation of long counts put back by `jitter`
-    if alike and model.stream.delay.squared_variation > renewal_above:
+    if max(law.squared_variation for law in model.stream.cycles) > renewal_above:
         return "renewal"
     return "regular" if model.stream.delay.squared_variation < regular_below else "poisson"
 

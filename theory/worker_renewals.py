@@ -14,10 +14,10 @@ the other workers, whose response to a kick is :math:`K'`,
 .. math:: b = m - \alpha\,W * E\,b(\cdot - S),\qquad W(dy) = K'(y)\,\bigl(U(dy) - dy\bigr),
 
 hence in transforms :math:`b = mH`, :math:`H = 1/(1 + \alpha\varphi W)`, and the kernel of the
-mean is :math:`K = 1/(s + \alpha n\varphi H)`. A kick at an arrival is read at once by its worker, and is
-answered by :math:`K_P = KH`. One worker of any law and memoryless workers come out exactly; between
-them the error is of second order in :math:`\alpha`, where the paths of two workers cross. Unequal
-workers enter as groups. Nothing here knows squares, noise or losses. Derived in this project.
+mean is :math:`K = 1/(s + \alpha n\varphi H)`. A kick at an arrival is read at once by its worker,
+and is answered by :math:`K_P = KH`. One worker of any law and memoryless workers come out exactly;
+between them the error is of second order in :math:`\alpha`, where the paths of two workers cross.
+Unequal workers enter as groups. Nothing here knows squares, noise or losses. Derived in this project.
 """
 
 from dataclasses import dataclass
@@ -106,9 +106,10 @@ class WorkerRenewals:
     ----------
     step : numpy.ndarray, shape (modes, 1)
         Time between grid points; slow coordinates have wider grids.
-    mass, renewals, others, kick, reading : list of numpy.ndarray, shape (modes, cells)
+    mass, renewals, others, kick, reading, arriving : list of numpy.ndarray, shape (modes, cells)
         For each group: cycle law, renewal measure, response :math:`K'` of the other workers,
-        response :math:`K_P` to a kick at an arrival, mean *b* at a reading.
+        response :math:`K_P` to a kick at an arrival, mean *b* at a reading, mean reading in what
+        arrives.
     mean : numpy.ndarray, shape (modes, cells)
         The mean *m* of a start at 1.
     wild : numpy.ndarray, shape (modes,)
@@ -163,12 +164,14 @@ class WorkerRenewals:
         self.mean = 1.0 - a * integral(whole, self.step)
         self.mean[:, 0] = 1.0
         fall = transformed(self.mean - 1.0)
-        self.reading = []
+        self.reading, self.arriving = [], []
         for j in groups:
-            fall_at_reading = 1.0 / (self.slope * self.step) + self.phi[j] * fall
-            b = 1.0 + restored(fall - a * self.memories[j] * gains[j] * fall_at_reading)
+            arriving = gains[j] * (1.0 / (self.slope * self.step) + self.phi[j] * fall)
+            b = 1.0 + restored(fall - a * self.memories[j] * arriving)
             b[:, 0] = 1.0
             self.reading.append(b)
+            self.arriving.append(restored(arriving))
+            self.arriving[-1][:, 0] = 1.0
         slow = [r / (1.0 + a * self._sum_of_memory(j)) for j, r in enumerate(crew.rates)]
         total = np.sum([c * s for c, s in zip(crew.counts, slow, strict=True)], axis=0)
         self.share = [s / total for s in slow]
@@ -210,7 +213,7 @@ class WorkerRenewals:
         """
         whole = np.sum(self.kick, axis=0)
         guess = np.array([_wave(k, h) for k, h in zip(whole, self.step[:, 0], strict=True)])
-        first, second = guess, guess * (1.0 + 1e-4) + 1e-7j * (guess.imag != 0.0)
+        first, second = guess, guess * (1.0 + 1e-4) + 1e-7j * (np.imag(guess) != 0.0)
         value, after = self._characteristic(first), self._characteristic(second)
         with np.errstate(all="ignore"):
             for _ in range(12):
@@ -222,10 +225,10 @@ class WorkerRenewals:
         rate = _decay(whole, self.step)
         near = np.isfinite(second) & (np.abs(second - guess) < 0.2 * (np.abs(guess) + 0.1))
         # A heavy tail has no root, or a meaningless one; the kernel's own decay always stands.
-        near &= np.abs(second.real - rate) < 0.3 * np.abs(rate) + 0.02
-        root = np.where(near, second, rate + 1j * guess.imag)
-        root = np.where(root.imag < 0.0, np.conj(root), root)
-        root = np.where(np.abs(root.imag) < 1e-7 * np.abs(root), root.real + 0j, root)
+        near &= np.abs(np.real(second) - rate) < 0.3 * np.abs(rate) + 0.02
+        root = np.where(near, second, rate + 1j * np.imag(guess))
+        root = np.where(np.imag(root) < 0.0, np.conj(root), root)
+        root = np.where(np.abs(np.imag(root)) < 1e-7 * np.abs(root), np.real(root) + 0j, root)
         return np.where(self.wild, GROWTH / self.step[:, 0] + 0j, root)
 
     def _characteristic(self, s: Complexes) -> Complexes:
