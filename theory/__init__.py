@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .jumps import jump_cumulants, with_jumps, with_state_dependent_jumps
     from .linearization import linearize
     from .links import LinkUse, shared_link
+    from .pipeline_bias import DiscardingBias
+    from .pipeline_flows import PipelineFlow, pipeline_flow
+    from .pipeline_planning import PipelinePlan, PipelineRow, plan_pipeline
     from .plan_checking import Checked
     from .plan_cost import ParetoRow
     from .plan_search import PlanRow, model_of
@@ -121,6 +124,13 @@ _HOMES = {
     "model_of": "plan_search",
     "SynchronousSGD": "synchronous",
     "EventTriggeredSGD": "event_triggered",
+    # pipelines of generators and a learner
+    "DiscardingBias": "pipeline_bias",
+    "PipelineFlow": "pipeline_flows",
+    "PipelinePlan": "pipeline_planning",
+    "PipelineRow": "pipeline_planning",
+    "pipeline_flow": "pipeline_flows",
+    "plan_pipeline": "pipeline_planning",
 }
 _HOMES |= {
     # theory against the simulator
@@ -147,6 +157,8 @@ __all__ = [
     "SynchronousSGD", "EventTriggeredSGD", "CompensatedSGD", "ParetoRow", "Sensitivity",
     "PlanInterval", "plan_interval",
     "compare", "Comparison", "condense", "Checked", "SimulatedTime",
+    "plan_pipeline", "PipelinePlan", "PipelineRow", "pipeline_flow", "PipelineFlow",
+    "DiscardingBias",
 ]  # fmt: skip
 
 
