@@ -73,7 +73,7 @@ class DiscardingBias:
     >>> round(bias.discarded, 3), round(bias.mean_ratio, 3)
     (0.324, 0.461)
     >>> bias.share_used([0.5, 2.0]).round(3)
-    array([0.998, 0.149])
+    array([0.998, 0.274])
     """
 
     generation_time: Any

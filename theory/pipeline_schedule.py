@@ -178,9 +178,9 @@ class _Pipeline:
                     free += self.update(now)
         if who < 0:  # there is a shelf again
             self.stored -= 1
-            for place, (other, *rest) in enumerate(self.queue):
+            for place, (other, made, begun, took) in enumerate(self.queue):
                 if other >= 0:
-                    self.queue[place] = (-1, rest[0], rest[1], rest[2])
+                    self.queue[place] = (-1, made, begun, took)
                     self.stored += 1
                     self.idle["waiting"] += now - self.since[other]
                     free.append(other)
@@ -198,8 +198,9 @@ class _Pipeline:
         if self.version % self.method.publish == 0:
             self.public = self.version
             self.published[self.version] = now
-            for old in [v for v in self.published if v < min(self.oldest, default=self.public)]:
-                del self.published[old]
+            oldest = min(self.oldest, default=self.public)
+            while next(iter(self.published)) < oldest:  # nobody works with it any more
+                del self.published[next(iter(self.published))]
         free = [self.last] if self.last >= 0 else []
         if free:
             self.idle["waiting"] += now - self.since[self.last]

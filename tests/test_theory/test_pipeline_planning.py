@@ -62,7 +62,7 @@ def test_a_timetable_is_that_of_the_simulator(name):
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_training_diverges_where_the_timetable_says(name):
-    """All of 20 simulated runs converge at 0.9 times that learning rate and diverge at 1.1 times."""
+    """All of 20 simulated runs converge at 0.9 times that rate and diverge at 1.1 times."""
     method, law, workers, options = PIPELINES[name]
     system = cluster.System(law, workers=workers, **options)
     limit = theory.pipeline_flow(system, method).largest_alpha
