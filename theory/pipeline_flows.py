@@ -135,8 +135,9 @@ def pipeline_flow(
     -----
     A hard budget has no closed form for general generation times. The timetable of the machines is
     therefore drawn, with one time from each slice of probability, and followed by the rules of
-    `sdde.cluster.ActorLearner`; `rate_error` says how well it is known. Derived in this project. Where the learner needs no
-    time and results are discarded, `DiscardingBias` is a formula for the same.
+    `sdde.cluster.ActorLearner`; `rate_error` says how well it is known. Where the learner needs no
+    time and results are discarded, `DiscardingBias` is a formula for the same. Derived in this
+    project.
 
     Examples
     --------
