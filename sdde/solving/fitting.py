@@ -41,13 +41,15 @@ def fitted(run: Run, threads: int, block: int | None = None) -> tuple[Run, int]:
     """
     needs = _needs(run, threads, block)
     lanes = width_for(run.dim, run.paths)
-    ring = _ring(run, lanes)
-    if sum(needs.values()) + threads * ring <= _SMALL:
+    bound = run.dim * max(1, run.plan.channels)  # of what a method keeps of a past step
+    if sum(needs.values()) + threads * _ring(run, lanes, bound) <= _SMALL:
         return run, threads
+    _, kept = run.method.extras(run.problem, run.plan.state_shape, run.plan.channels)
+    ring = _ring(run, lanes, kept)
     left = memory.available_memory() - sum(needs.values())
     narrower = [lanes] if run.dim > LARGEST_WRITTEN else [w for w in _LANES if w <= lanes]
     for width in narrower:
-        ring = _ring(run, width)
+        ring = _ring(run, width, kept)
         if ring <= left:
             fewer = max(1, min(threads, left // max(1, ring)))
             return (run if width == lanes else replace(run, lanes=width)), fewer
@@ -79,10 +81,9 @@ def _needs(run: Run, threads: int, block: int | None) -> dict[str, int]:
     return needs
 
 
-def _ring(run: Run, width: int) -> int:
-    """Return the bytes of the past of one thread."""
+def _ring(run: Run, width: int, kept: int) -> int:
+    """Return the bytes of the past of one thread; methods keep so many numbers beside a state."""
     plan = run.plan
-    _, kept = run.method.extras(run.problem, plan.state_shape, plan.channels)
     row = (plan.past.shape[2] + kept) * width
     return 8 * ((plan.deepest + _STEPS) * row + _STEPS * max(1, plan.channels) * width)
 
