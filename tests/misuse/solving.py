@@ -115,7 +115,7 @@ TABLE = [
         lambda: solve({"history": solution()}, paths=5, t_span=(1.0, 2.0)),
     ),
     (
-        "paths = 1000000000 with 1000001 saved times of 1 components needs 8e+06 GB, more th...",
+        "paths = 1000000000 with 1000001 saved times needs 8 PB of memory, of which 8 PB for t...",
         lambda: solve(paths=10**9, save="all", t_span=(0.0, 1e5)),
     ),
     ("dt = 1e-300 is too small for t_span = (0, 1)", lambda: solve(dt=1e-300, t_span=(0.0, 1.0))),
