@@ -47,26 +47,33 @@ def searched(case: Case, seconds: float) -> dict[str, Any]:
     A target out of reach is raised; one that is reached before the workers have delivered much more
     than once is lowered, while that is possible.
     """
-    target, began, found = case.target, time.process_time(), None
-    for _ in range(8):
-        bench = Bench(case.objective, case.system, target, 1)
+    target, began, reached = case.target, time.process_time(), None
+    for _ in range(10):
+        search = search_of(case, target, seconds)
         try:
-            search = Exhaustive(bench, case.learning_rate, case.most, seconds)
-            best = search.run()
+            soon = search.first_time()
         except RuntimeError:
-            if found is not None:
+            if reached is not None:
                 break
             target *= 1.5
             continue
-        found = {
-            "target": target, "margin": MARGIN, "best": [list(map(float, row)) for row in best]
-        }  # fmt: skip
-        if best[0].time >= SHORTEST * bench.cycle(1):
+        reached = target
+        if soon >= SHORTEST * search.bench.cycle(1):
             break
         target *= 0.6
-    if found is None:
+    if reached is None:
         raise RuntimeError(f"{case.name}: no target within reach")
-    return found | {"seconds": time.process_time() - began}
+    best = search_of(case, reached, seconds).run()
+    return {
+        "target": reached, "margin": MARGIN, "best": [list(map(float, row)) for row in best],
+        "seconds": time.process_time() - began,
+    }  # fmt: skip
+
+
+def search_of(case: Case, target: float, seconds: float) -> Exhaustive:
+    """Return the search for a target."""
+    bench = Bench(case.objective, case.system, target, 1)
+    return Exhaustive(bench, case.learning_rate, case.most, seconds)
 
 
 def answered(case: Case, known: dict[str, Any], seconds: float, budget: float) -> dict[str, Any]:

@@ -247,9 +247,8 @@ class Exhaustive:
 
     def descended(self) -> list[Timed]:
         """Return the best choices, best first: a coarse grid, zoomed twice."""
-        counts = np.unique(np.geomspace(1, self.most, 13).round().astype(int))
-        horizon = self.first_horizon(counts)
-        self.look(counts, horizon, 64, 0.02)
+        counts = self.coarse()
+        self.look(counts, BEYOND * self.first_time(), 64, 0.02)
         for precision in (0.01, 0.005):
             best = min(self.tried.values(), key=lambda row: row.time)
             if self.rate is None:
@@ -264,23 +263,34 @@ class Exhaustive:
         ranked = sorted(self.tried.values(), key=lambda row: row.time)
         return [row for row in ranked if row.time <= 1.03 * ranked[0].time][:3]
 
-    def first_horizon(self, counts: Any) -> float:
-        """Return a time by which some number of workers has reached the target."""
+    def coarse(self) -> Any:
+        """Return numbers of workers over the whole range."""
+        return np.unique(np.geomspace(1, self.most, 13).round().astype(int))
+
+    def first_time(self) -> float:
+        """Return about the best time, from few numbers of workers and few runs."""
         horizon = 4.0 * self.bench.cycle(1)
-        for _ in range(24):
-            times = [self.time_by(int(count), horizon, 16) for count in counts[::2]]
+        for _ in range(14):
+            times, falling = [], False
+            for count in self.coarse()[::2]:
+                workers = int(count)
+                found, price = self.bench.moments(
+                    workers, self.nodes(workers), horizon, (0, 16), self.bench.seed
+                )
+                self.spent += price
+                times.append(self.best_of(found, workers).time)
+                falling |= self.rate is None or self.falls(found, self.rate)
             if math.isfinite(min(times)):
-                return BEYOND * min(times)
+                return min(times)
+            if not falling:
+                break
             horizon *= 2.0
         raise RuntimeError("no number of workers reaches the target")
 
-    def time_by(self, workers: int, horizon: float, runs: int) -> float:
-        """Return a first time of a number of workers."""
-        found, price = self.bench.moments(
-            workers, self.nodes(workers), horizon, (0, runs), self.bench.seed
-        )
-        self.spent += price
-        return self.best_of(found, workers).time
+    def falls(self, found: Moments, rate: float) -> bool:
+        """Return whether a loss still falls at the end: by more than 3 % in its last half."""
+        loss = found.losses(self.bench, rate)[-1]
+        return bool(loss[-20:].mean() < 0.97 * loss[POINTS // 2 - 20 : POINTS // 2].mean())
 
     def look(self, counts: Any, horizon: float, runs: int, precision: float) -> None:
         """Simulate some numbers of workers to a precision, as far as the time goes."""
@@ -387,8 +397,6 @@ def largest_alpha(bench: Bench, workers: int, guess: float) -> tuple[float, floa
     seed = bench.seed
 
     def at(alpha: float) -> tuple[float, float]:
-        if alpha >= 2.0:  # a single update overshoots by more than it started from
-            return 1.0, 1e-3
         return second_moment_growth(bench, workers, alpha, seed=seed)
 
     low, high = 0.85 * guess, 1.18 * guess

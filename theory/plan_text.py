@@ -48,11 +48,12 @@ def _answer(plan: "Plan") -> list[str]:
     checked = plan.checked
     if checked is not None:
         alone = checked.theory
+        begun = "with all workers beginning together" if checked.start == "together" else ""
         return [
             f"Use {plan.workers} workers and {plan.method!r} with learning rate "
             f"{plan.learning_rate:.4g}: in simulation the expected excess loss stays at or below "
             f"{plan.target_loss:.4g} after time {plan.time_to_target:.4g} "
-            f"(standard error {checked.standard_error:.2g}).",
+            f"(standard error {checked.standard_error:.2g}{begun and ', ' + begun}).",
             f"Theory alone: {alone.workers} workers and {alone.method!r} with learning rate "
             f"{alone.learning_rate:.4g}, predicted {checked.predicted:.4g}, "
             f"in simulation {alone.time_to_target:.4g}.",
