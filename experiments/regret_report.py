@@ -29,14 +29,12 @@ def measures(row: dict[str, Any]) -> dict[str, float]:
     if answer["workers"] is None:
         return {name: math.inf for name in TARGETS}
     best, own, checked = (answer[name]["time"] for name in ("best", "theory", "checked"))
-    stationary = answer["start"] == "stationary"
+    rival = answer["checked"].get("rival", best)  # where workers begin together
     return {
         "regret, theory alone": 100.0 * (own / best - 1.0),
-        "regret, checked": 100.0 * (checked / best - 1.0),
+        "regret, checked": 100.0 * (checked / rival - 1.0),
         "prediction, theory alone": 100.0 * abs(answer["predicted"] / own - 1.0),
-        "prediction, checked": 100.0 * abs(answer["checked_predicted"] / checked - 1.0)
-        if stationary
-        else math.nan,
+        "prediction, checked": 100.0 * abs(answer["checked_predicted"] / checked - 1.0),
         "loss curve, theory alone": 100.0 * answer["curve"],
         "divergence limit, theory alone": limit_error(answer),
     }
