@@ -25,6 +25,8 @@ from .synchronous import SynchronousSGD
 from .worker_limits import divergence_index, largest_count
 
 NEAR = 1.05  # times the best time that still counts as good
+_CLIFF = 1.15  # ratio of times at neighbouring learning rates that no smooth curve shows
+_BEFORE = 0.01  # how far from such a jump a learning rate stays, relative to it
 _WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the learning rate that should be best
 _POLISHED = 7  # numbers of workers whose learning rates are looked at closely
 _HOPELESS = 3.0  # times the best time known, from which a family is given up early
@@ -193,6 +195,29 @@ class Question:
                 trials = _lowest(points, sides, best)
             points |= self.try_rates(best.method, best.workers, trials)
             best = min(points.values(), key=lambda p: p.time)
+        return self._at_cliff(points, best)
+
+    def _at_cliff(self, points: dict[float, Point], best: Point) -> Point:
+        """Return the best point a little before a jump of the time, where an overshoot meets the
+        target; a step further costs much, a step less hardly anything.
+        """
+        known = sorted(points)
+        at = known.index(best.learning_rate)
+        for i in (at - 1, at + 1):
+            if not 0 <= i < len(known) or points[known[i]].time < _CLIFF * best.time:
+                continue
+            side = known[i]
+            while abs(math.log(side / best.learning_rate)) > _BEFORE:
+                middle = self.try_one(
+                    best.method, best.workers, math.sqrt(side * best.learning_rate)
+                )
+                if middle.time < best.time:
+                    best = middle
+                else:
+                    side = middle.learning_rate
+            away = math.copysign(_BEFORE, best.learning_rate - side)
+            before = self.try_one(best.method, best.workers, best.learning_rate * math.exp(away))
+            best = before if before.time < _CLIFF * best.time else best
         return best
 
 
