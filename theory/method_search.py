@@ -89,6 +89,7 @@ class Question:
     tried: dict[Any, Point] = field(default_factory=dict, repr=False)
     models: dict[Any, Any] = field(default_factory=dict, repr=False)
     edges: dict[Any, tuple[float, float]] = field(default_factory=dict, repr=False)
+    safe: dict[str, int] = field(default_factory=dict, repr=False)
 
     def model(self, method: Any, workers: int, eta: float, arrivals: Any = None) -> Any:
         """Return the model of a choice."""
@@ -141,7 +142,10 @@ class Question:
 
     def keeps_margin(self, model: Any, eta: float) -> bool:
         """Return whether the learning rate stays away from divergence."""
-        key = (repr(model.method), model.workers)
+        name = repr(model.method)
+        if eta == self.eta and name in self.safe:  # more workers allow smaller rates only
+            return model.workers <= self.safe[name]
+        key = (name, model.workers)
         sure, lost = self.edges.get(key, (0.0, math.inf))
         if sure < eta < lost:  # what is stable at one learning rate is so at smaller ones
             beyond = eta / (1.0 - self.limits.margin)
@@ -255,6 +259,8 @@ class MethodSearch:
         self.most = max(question.limits.most, self.least)
         self.rows: dict[int, PlanRow] = {}
         self.safe = self._most_safe()
+        if question.eta is not None:
+            question.safe[repr(method)] = self.safe
 
     def _nearness(self, workers: int) -> float:
         """Return a number below one iff the learning rate keeps its margin."""
