@@ -48,6 +48,8 @@ class Solution:
     x : array, shape ``(paths, times, *state_shape)``
         The states; nan where a path had diverged or was not computed. A path that was stopped by
         `sdde.Hit` stays where it was.
+        Of a run with `store` that memory could hardly hold they stay in the store: then `x` reads
+        what is indexed.
     status : array of str, shape (paths,)
         ``"done"``, ``"hit"``, ``"diverged"`` or ``"interrupted"``.
     end_time : array, shape (paths,)
