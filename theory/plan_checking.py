@@ -30,7 +30,7 @@ NEAR_METHODS = 1.2  # times the best time of theory: methods that are simulated 
 _STEPS = (1.4, 1.18, 1.09, 1.04)  # ratios of neighbouring choices
 _PRECISION = (0.02, 0.01, 0.006, 0.004)  # relative standard errors wanted of them
 _LAST = 0.003  # and of the answer
-_PILOT = 2  # doublings of the number of runs at first
+_PILOT = 0  # doublings of the number of runs at first
 _SEARCHED = 0.7  # of the budget; the rest judges
 _FRESH = 1  # part of the random numbers that the search has not seen
 
@@ -231,7 +231,7 @@ class _Search:
     def step(self, ratio: float) -> bool:
         """Look at all neighbours at a ratio; move to the best of them if it is better."""
         here = self.found[self.at]
-        horizon = reach(here.time_to_target)
+        horizon = reach(min(here.time_to_target, 8.0 * self.start.time_to_target))
         if here.runs < self.runs:
             here = self.look(self.at, horizon)
         best = min(
