@@ -107,7 +107,9 @@ class Result:
     drawing: Any = field(default=None)
 
     def markdown(self) -> str:
-        """Return the tables and the verdicts as they stand in the documentation."""
+        """Return the tables, and verdicts if there are any, as the documentation shows them."""
+        if not self.claims:
+            return "\n\n".join(table.markdown() for table in self.tables)
         verdicts = Table(
             "Verdicts",
             ["the paper states", "here", "evidence"],

@@ -19,6 +19,7 @@ from sdde.engine.seeds import seed_of
 Floats = NDArray[np.float64]
 
 FLAT = 1e-7  # eigenvalues below this share of the largest count as zero
+STEEPER = 1.01  # times the largest eigenvalue from which curvature on the way counts
 
 
 class Rule(NamedTuple):
@@ -175,7 +176,7 @@ class Measurement:
         whole = Quadratic(
             eigenvalues[kept], noise=np.sqrt(noises[kept]), start=np.sqrt(starts[kept])
         )
-        if whole_way and self.steepest > 1.001 * float(self.leading[0]):
+        if whole_way and self.steepest > STEEPER * float(self.leading[0]):
             whole = Quadratic(
                 np.append(whole.eigenvalues, self.steepest), noise=np.append(whole.noise, 0.0),
                 start=np.append(whole.start, 0.0),
