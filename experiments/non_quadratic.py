@@ -112,7 +112,7 @@ def outcome(case: Case, runs: int, seed: int) -> Outcome:
     """Plan, then simulate every number of workers."""
     plan = theory.plan(
         case.found, SYSTEM, target_loss=case.target, learning_rate=case.learning_rate,
-        max_workers=max(WORKERS),
+        max_workers=max(WORKERS), methods=[AsyncSGD()],
     )  # fmt: skip
     planned = plan.workers or 1
     span = 3.0 * plan.time_to_target
