@@ -25,7 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .lattice import CELLS, convolved, correlation, halved, restored, transformed
+from .lattice import (
+    CELLS,
+    convolved,
+    correlation,
+    full_restored,
+    full_transform,
+    halved,
+    restored,
+    transformed,
+)
 from .worker_renewals import WorkerRenewals
 
 Floats = NDArray[np.float64]
@@ -34,7 +43,7 @@ Complexes = NDArray[np.complexfloating[Any, Any]]
 ROUNDING = 1e-7  # of the energy of a kernel: beyond it growing weights blow rounding up
 _SHAPES = 4
 _FAST = (-1.0, -2.5)  # exponents of the order of a cycle
-_SLOW = 1e-3  # alpha times damping below which x hardly changes within a cycle
+_SLOW = 3e-3  # alpha times damping below which x hardly changes within a cycle
 _LATER = 1e-3  # weight of ages beyond all cycles, which later cycles see
 _DENSE = 6.0  # cycles within which changes since a reading are looked at closely
 _PAIRS = [(a, b) for a in range(_SHAPES + 2) for b in range(a, _SHAPES + 2)]
@@ -187,7 +196,8 @@ class CycleVariances:
         functions = np.concatenate(
             [self.lasting[i][None] + 0j, convolved(weighed, restored(self.answer_transform[i]))]
         )
-        raw = _covariances(functions, grown, means.mass[group][i])
+        seen = _Seen(functions, grown)
+        raw = seen.covariances(means.mass[group][i])
         mixed = np.tensordot(basis.mixing, np.tensordot(basis.mixing, raw, (1, 1)), (1, 1))
         self.cross[i] = mixed.real
         self.cross[i, 0, 0] = self.plain[i]
@@ -210,9 +220,7 @@ class CycleVariances:
         # The first cycles, from the start that held until time zero.
         change = project @ ((since >= 0) @ fall[:-1] + answered @ own[:-1])
         parts = np.append(1.0, change) @ basis.mixing
-        raw = _covariances(functions, grown, self.under_way[i])
-        extra = parts @ np.tensordot(parts, raw, 1) - raw[0, 0]
-        self.first[i] += extra.real
+        self.first[i] = seen.variance(self.under_way[i], parts)
 
     def _basis(self, i: int) -> _Basis:
         """Return exponents, and the projection of changes on them, for one mode."""
@@ -243,17 +251,42 @@ class CycleVariances:
         return _Basis(exponents, mixing, ages, shapes, project)
 
 
-def _covariances(functions: Complexes, grown: Complexes, mass: Floats) -> Complexes:
-    r"""Return the covariances of :math:`e^{\sigma_a C} R_a(T - C)` over times C, for all T >= 0."""
-    first, second = (np.array([pair[k] for pair in _PAIRS]) for k in (0, 1))
-    products = functions[first] * functions[second]
-    products[0, 0] = 2.0 * functions[0, 0] ** 2  # Ψ jumps at zero: the mean of squares
-    together = convolved(mass * grown[first] * grown[second], products)
-    means = convolved(mass * grown, functions)
-    out = np.empty((len(functions), len(functions), CELLS), dtype=complex)
-    out[first, second] = together - means[first] * means[second]
-    out[second, first] = out[first, second]
-    return out
+class _Seen:
+    r"""Functions :math:`e^{\sigma_a C} R_a(T - C)` of a random time C, for all T >= 0 of the grid.
+
+    Parameters
+    ----------
+    functions : array, shape (functions, cells)
+        The :math:`R_a`; the first one jumps at zero.
+    grown : array, shape (functions, cells)
+        The :math:`e^{\sigma_a c}`.
+    """
+
+    def __init__(self, functions: Complexes, grown: Complexes) -> None:
+        self.first, self.second = (np.array([pair[k] for pair in _PAIRS]) for k in (0, 1))
+        products = functions[self.first] * functions[self.second]
+        products[0, 0] = 2.0 * functions[0, 0] ** 2  # the mean of squares on both sides of a jump
+        self.count = len(functions)
+        self.terms = full_transform(np.concatenate([products, functions]))
+        self.growth = np.concatenate([grown[self.first] * grown[self.second], grown])
+
+    def covariances(self, mass: Floats) -> Complexes:
+        """Return their covariances over C with these probabilities."""
+        moments = full_restored(full_transform(mass * self.growth) * self.terms)
+        together, means = moments[: -self.count], moments[-self.count :]
+        out = np.empty((self.count, self.count, CELLS), dtype=complex)
+        out[self.first, self.second] = together - means[self.first] * means[self.second]
+        out[self.second, self.first] = out[self.first, self.second]
+        return out
+
+    def variance(self, mass: Floats, parts: Complexes) -> Floats:
+        """Return the variance of their sum, each times its part."""
+        weights = np.where(self.first == self.second, 1.0, 2.0)
+        weights = weights * parts[self.first] * parts[self.second]
+        moments = full_transform(mass * self.growth) * self.terms
+        sums = np.stack([weights @ moments[: -self.count], parts @ moments[-self.count :]])
+        second, mean = full_restored(sums).real
+        return second - mean**2
 
 
 def _ages(longest: int, dense: int) -> NDArray[np.int64]:

@@ -63,8 +63,17 @@ def correlation(first: Floats, second: Floats) -> Floats:
 
 def convolved(first: Complexes | Floats, second: Complexes | Floats) -> Complexes:
     """Return ``sum_j first[k - j] second[j]`` along the last axis."""
-    product = np.fft.fft(first, _LENGTH, axis=-1) * np.fft.fft(second, _LENGTH, axis=-1)
-    return np.fft.ifft(product, axis=-1)[..., :CELLS]
+    return full_restored(full_transform(first) * full_transform(second))
+
+
+def full_transform(function: Complexes | Floats) -> Complexes:
+    """Return transforms on the unit circle, of complex values too; products convolve them."""
+    return np.fft.fft(function, _LENGTH, axis=-1)
+
+
+def full_restored(transform: Complexes) -> Complexes:
+    """Return the values that have these transforms on the unit circle."""
+    return np.fft.ifft(transform, axis=-1)[..., :CELLS]
 
 
 @lru_cache(maxsize=512)

@@ -17,7 +17,8 @@ hence in transforms :math:`b = mH`, :math:`H = 1/(1 + \alpha\varphi W)`, and the
 mean is :math:`K = 1/(s + \alpha n\varphi H)`. A kick at an arrival is read at once by its worker,
 and is answered by :math:`K_P = KH`. One worker of any law and memoryless workers come out exactly;
 between them the error is of second order in :math:`\alpha`, where the paths of two workers cross.
-Unequal workers enter as groups. Nothing here knows squares, noise or losses. Derived in this project.
+Unequal workers enter as groups. Nothing here knows squares, noise or losses. Derived in this
+project.
 """
 
 from dataclasses import dataclass
