@@ -40,11 +40,14 @@ RATE = Tolerance(
     "theory is exact for workers with links of their own; a shared link is solved as a queue",
 )  # fmt: skip
 STALENESS = Tolerance(
-    "staleness law", 0.10,
-    "the mean is exact; the law takes the other workers for a Poisson stream unless all are "
-    "memoryless or equally fast, and the overlap of two laws is 1 where they are the same",
+    "staleness law", 0.02,
+    "the mean is exact, and so is the law of equal independent workers; the overlap of two laws is "
+    "1 where they are the same",
 )  # fmt: skip
-MEAN = Tolerance("staleness law", 0.02, STALENESS.meaning)
+POISSON_STALENESS = Tolerance(
+    "staleness law", 0.10,
+    "the mean is exact; the law takes the other workers for a Poisson stream",
+)
 LOSS = Tolerance(
     "loss curve",
     0.10,

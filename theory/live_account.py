@@ -17,6 +17,7 @@ from sdde import checks, cluster
 from .accounts import Account, Estimate, averaged, crossing, overlap
 from .async_sgd import AsyncSGD
 from .plan_search import model_of
+from .renewal_counts import staleness_of
 
 Floats = NDArray[np.float64]
 
@@ -158,7 +159,7 @@ def account(
     )  # fmt: skip
     words = _words(tuple(steps), run, planned, seen)
     return LiveAccount(
-        run, tuple(steps), words, times, curves, law, overlap(law, np.asarray(seen.staleness.pmf))
+        run, tuple(steps), words, times, curves, law, overlap(law, np.asarray(staleness_of(seen)[0].pmf))
     )
 
 

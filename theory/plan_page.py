@@ -15,6 +15,7 @@ from sdde.errors import ArgumentError
 
 from .async_sgd import AsyncSGD
 from .plan_models import model_for, neighbours
+from .renewal_counts import staleness_of
 from .stability_map import stability_map
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _staleness(plan: "Plan") -> list[str]:
     )  # fmt: skip
     if not isinstance(model, AsyncSGD):
         return []
-    law = np.asarray(model.staleness.pmf)
+    law = np.asarray(staleness_of(model)[0].pmf)
     return [
         report.figure(
             lambda axes: report_figures.draw_staleness(axes, law),
