@@ -234,9 +234,9 @@ def compare(
     A row agrees if the simulated number lies within 4.5 standard errors (chance) plus a stated
     share (what the model may be wrong by) of the prediction: 2 % for the update rate and for mean
     and law of the staleness, which theory gives exactly for equal independent workers, 10 % for
-    other laws of the staleness and for losses at single times, 3 % for the median over a loss curve; 8 % for times to the target; 5 % for the
-    learning rate at which training diverges. SDDE paths may differ by 3 % from the closed form of
-    the SDDE, as they have a time step.
+    other laws of the staleness and for losses at single times, 3 % for the median over a loss
+    curve, 8 % for times to the target, 5 % for the learning rate at which training diverges. SDDE
+    paths may differ by 3 % from the closed form of the SDDE, as they have a time step.
 
     Examples
     --------

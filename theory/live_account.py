@@ -158,9 +158,8 @@ def account(
         )
     )  # fmt: skip
     words = _words(tuple(steps), run, planned, seen)
-    return LiveAccount(
-        run, tuple(steps), words, times, curves, law, overlap(law, np.asarray(staleness_of(seen)[0].pmf))
-    )
+    shared = overlap(law, np.asarray(staleness_of(seen)[0].pmf))
+    return LiveAccount(run, tuple(steps), words, times, curves, law, shared)
 
 
 def _words(steps: tuple[Step, ...], run: Any, planned: AsyncSGD, seen: AsyncSGD) -> tuple[str, ...]:
