@@ -67,7 +67,7 @@ def renewal_staleness(law: Law, workers: int) -> Staleness:
     if usual.exact or not is_renewal(law, workers):
         return usual
     step = law.mean / CELLS
-    grid = np.arange(int(np.ceil(end / step)) + 2) * step
+    grid = step * np.arange(int(np.ceil(end / step)) + 2, dtype=np.float64)
     edges = np.concatenate([[-1.0], grid + 0.5 * step])
     mass = np.diff(law.cdf(edges))
     counts = _counts(np.asarray(equilibrium_cdf(law, grid)), mass)
