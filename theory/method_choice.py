@@ -1,7 +1,7 @@
-"""Searching all methods that were asked for: fixed ones first, then families of them.
+"""Searching all methods that were asked for: fixed ones, then families of them.
 
-Families begin at the best choice of the fixed methods; only the winner gets a table over numbers of
-workers. Nothing here writes words.
+Families begin at the best choice of the fixed methods of their kind; what is much slower than the
+best known is not refined, and only the winner needs a fine table. Nothing here writes words.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 from sdde.errors import ArgumentError
 
 from .method_search import MethodSearch, Point, Question, search_family
-from .plan_methods import Family
+from .plan_methods import Family, is_synchronous
 
 _CLEARLY = 1.01  # times the time of a fixed method
 
@@ -52,10 +52,10 @@ class Found:
         """Time by which methods compete: what is modelled approximately has to win clearly."""
         return self.time * (_CLEARLY if isinstance(self.wanted, Family) else 1.0)
 
-    def tabulate(self, question: Question) -> None:
-        """Make the table over numbers of workers."""
+    def tabulate(self, question: Question, rival: float = math.inf) -> None:
+        """Make the table over numbers of workers; coarse where a rival is much faster."""
         self.search = MethodSearch(question, self.method)
-        self.search.run(() if self.point is None else (self.point.workers,))
+        self.search.run(() if self.point is None else (self.point.workers,), rival)
         row = self.search.best()
         if row is not None:
             self.point = Point(
@@ -74,16 +74,16 @@ def search_all(question: Question, wanted: tuple[Any, ...]) -> list[Found]:
     found = [
         Found(item, item.at(1.0, 1)[0] if isinstance(item, Family) else item) for item in wanted
     ]
-    fixed = [item for item in found if not isinstance(item.wanted, Family)]
-    families = [item for item in found if isinstance(item.wanted, Family)]
-    known: Point | None = None
-    for item in (*fixed, *families):
+    known: dict[bool, Point] = {}  # best choices of synchronous methods and of the others
+    fastest = math.inf
+    for item in sorted(found, key=_order):
+        kind = is_synchronous(item.method)
         try:
             if isinstance(item.wanted, Family):
-                item.point = search_family(question, item.wanted, known)
+                item.point = search_family(question, item.wanted, known.get(kind), fastest)
                 item.method = item.method if item.point is None else item.point.method
             else:
-                item.tabulate(question)
+                item.tabulate(question, fastest)
         except ArgumentError as error:
             if len(wanted) == 1:
                 raise
@@ -91,8 +91,10 @@ def search_all(question: Question, wanted: tuple[Any, ...]) -> list[Found]:
             continue
         if item.point is None:
             item.note = "does not reach the target within the limits"
-        elif known is None or item.time < known.time:
-            known = item.point
+            continue
+        fastest = min(fastest, item.time)
+        if kind not in known or item.time < known[kind].time:
+            known[kind] = item.point
     best = min(found, key=lambda item: item.rank)
     if best.point is None:
         usable = [item for item in found if not item.refused]
@@ -101,3 +103,8 @@ def search_all(question: Question, wanted: tuple[Any, ...]) -> list[Found]:
     elif best.search is None:
         best.tabulate(question)
     return found
+
+
+def _order(item: Found) -> tuple[bool, bool]:
+    """Return what puts cheap synchronous methods first, and fixed ones before families."""
+    return not is_synchronous(item.method), isinstance(item.wanted, Family)

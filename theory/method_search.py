@@ -28,7 +28,8 @@ NEAR = 1.05  # times the best time that still counts as good
 _CLIFF = 1.15  # ratio of times at neighbouring learning rates that no smooth curve shows
 _BEFORE = 0.01  # how far from such a jump a learning rate stays, relative to it
 _WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the learning rate that should be best
-_POLISHED = 7  # numbers of workers whose learning rates are looked at closely
+_POLISHED = 5  # numbers of workers whose learning rates are looked at closely
+_BEATEN = 1.5  # times the best time known, from which a table stays coarse
 _HOPELESS = 3.0  # times the best time known, from which a family is given up early
 
 
@@ -188,17 +189,19 @@ class Question:
         return self._narrowed(points, min(points.values(), key=lambda p: p.time))
 
     def _narrowed(self, points: dict[float, Point], best: Point) -> Point:
-        """Return the best of the points, their neighbours' middles and a parabola's lowest."""
-        for middle in (True, False, False):
-            known = sorted(points)
-            at = known.index(best.learning_rate)
-            sides = [known[i] for i in (at - 1, at + 1) if 0 <= i < len(known)]
-            if middle:
-                trials = [math.sqrt(side * best.learning_rate) for side in sides]
-            else:
-                trials = _lowest(points, sides, best)
-            points |= self.try_rates(best.method, best.workers, trials)
-            best = min(points.values(), key=lambda p: p.time)
+        """Return the best of the points, of some on the way to their neighbours, and of a parabola.
+
+        All are solved side by side: one call costs little more than one point.
+        """
+        known = sorted(points)
+        at = known.index(best.learning_rate)
+        sides = [known[i] for i in (at - 1, at + 1) if 0 <= i < len(known)]
+        trials = _lowest(points, sides, best)
+        for side in sides:
+            ratio = side / best.learning_rate
+            trials += [best.learning_rate * ratio**share for share in (0.2, 0.4, 0.65)]
+        points |= self.try_rates(best.method, best.workers, trials)
+        best = min(points.values(), key=lambda p: p.time)
         return self._at_cliff(points, best)
 
     def _at_cliff(self, points: dict[float, Point], best: Point) -> Point:
@@ -228,7 +231,7 @@ class Question:
 def _lowest(points: dict[float, Point], sides: list[float], best: Point) -> list[float]:
     """Return where a parabola through the best point and its neighbours is lowest."""
     if len(sides) < 2 or not all(math.isfinite(points[eta].time) for eta in sides):
-        return [math.sqrt(side * best.learning_rate) for side in sides]
+        return []
     x = np.log([sides[0] / best.learning_rate, sides[1] / best.learning_rate])
     y = np.array([points[sides[0]].time, points[sides[1]].time]) - best.time
     slope, bend = np.linalg.solve(np.stack([x, x**2], axis=1), y)
@@ -279,12 +282,18 @@ class MethodSearch:
         found = largest_count(self._nearness, self.most, least=self.least, most=self.most)
         return int(found) if found >= self.least else 0
 
-    def run(self, seeds: tuple[int, ...] = ()) -> None:
-        """Try a coarse grid, then fill in around the best until its neighbours are known."""
+    def run(self, seeds: tuple[int, ...] = (), rival: float = math.inf) -> None:
+        """Try a coarse grid, then fill in around the best until its neighbours are known.
+
+        Where a rival is much faster, the coarse grid is all.
+        """
         points = 20 if self.question.eta is not None else 9
         counts = np.geomspace(self.least, self.most, points).round().astype(int)
         extra = [n for n in seeds if self.least <= n <= self.most]
         self._try_all(np.unique([*counts, max(self.least, self.safe), *extra]))
+        coarse = self.best()
+        if coarse is not None and coarse.time_to_target > _BEATEN * rival:
+            return
         while True:
             best = self.best()
             if best is None:
@@ -407,12 +416,14 @@ def mean_staleness(model: Any) -> float:
     return share * stream.rate * stream.delay.mean
 
 
-def search_family(question: Question, family: Family, known: Point | None) -> Point | None:
+def search_family(
+    question: Question, family: Family, known: Point | None, rival: float = math.inf
+) -> Point | None:
     """Return the best point of a family.
 
     Workers, the family's number and the learning rate are moved by factors, one at a time, as long
     as the time gets shorter; the factors shrink until they do not matter. `known` is a good point
-    of another method, from which to begin.
+    of another method, from which to begin; `rival` the best time of any method.
     """
     most = question.limits.most
     counts = {most, max(1, most // 4)} if known is None else {known.workers, most}
@@ -434,7 +445,7 @@ def search_family(question: Question, family: Family, known: Point | None) -> Po
         return None
     steps = [2.0, 2.0 if family.whole else 1.6, 1.5 if question.eta is None else 1.0]
     while max(steps) > 1.04:
-        if known is not None and max(steps) < 1.5 and best.time > _HOPELESS * known.time:
+        if max(steps) < 1.5 and best.time > _HOPELESS * rival:
             return best
         better = False
         for which, step in enumerate(steps):
