@@ -160,16 +160,16 @@ def draw(rows: list[dict[str, Any]]) -> Any:
     for ax, kind in zip(axes, ("regret", "prediction"), strict=True):
         for colour, who in zip(COLOURS, ("theory alone", "checked"), strict=False):
             values = np.array([values[f"{kind}, {who}"] for values in found])
-            values = np.sort(np.maximum(values[np.isfinite(values)], 0.02))
+            values = np.sort(np.clip(values[~np.isnan(values)], 0.02, 1e6))
             share = np.arange(1, values.size + 1) / values.size
             ax.step(values, 100.0 * share, where="post", color=colour, label=who)
         median, worst = TARGETS[f"{kind}, theory alone"]
-        ax.plot([median, worst], [50.0, 100.0], "k+", markersize=9, label="target")
+        ax.plot([median, worst], [50.0, 100.0], "k+", markersize=9, label="wanted")
         ax.set(xscale="log", xlabel="%", ylim=(0, 103), xlim=(0.02, 100.0))
         ax.set_xticks([0.1, 1.0, 10.0, 100.0], ["0.1", "1", "10", "100"])
     axes[0].set(title="regret at most", ylabel="% of the systems")
     axes[1].set(title="error of the predicted time at most")
-    axes[0].legend(loc="upper left")
+    axes[0].legend(loc="lower right")
     return figure
 
 

@@ -191,7 +191,7 @@ def check_starts(
     best = searches[int(np.argmin(times))]
     alone = theory.judged(theory.at_start)
     found = alone if best.at is theory.at_start else best.judged(best.at)
-    if not found.time_to_target < alone.time_to_target:
+    if not _surely_below(found, alone):
         found, best = alone, theory
     table = [row for search in searches for row in search.found.values()]
     return Checked(
@@ -199,6 +199,14 @@ def check_starts(
         found.standard_error, alone, theory.start.time_to_target, best.trial.start,
         tuple(sorted(table, key=lambda row: (repr(row.method), row.workers, row.learning_rate))),
     )  # fmt: skip
+
+
+def _surely_below(one: SimulatedTime, other: SimulatedTime) -> bool:
+    """Return whether a time is shorter by two standard errors: chance overrules no theory."""
+    if math.isinf(other.time_to_target):
+        return math.isfinite(one.time_to_target)
+    error = math.hypot(one.standard_error, other.standard_error)
+    return one.time_to_target + 2.0 * error < other.time_to_target
 
 
 class _Search:
