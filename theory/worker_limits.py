@@ -175,7 +175,10 @@ def is_bounded(stream: Arrivals, alpha: Floats) -> bool:
     if stream.kind == "exact":
         return mean_is_stable(stream, alpha) and mean_square_index(stream, alpha.max()) < 1.0
     if stream.kind == "renewal":  # the largest decides
-        return bool(worker_squares(stream, np.array([alpha.max()])).bounded[0])
+        nodes = gather(alpha, stream.kind)[0]  # their squares are asked for next, and kept
+        if nodes[-1] < alpha.max():
+            nodes = np.array([alpha.max()])
+        return bool(worker_squares(stream, nodes).bounded[-1])
     unit, some = scales(stream), _some(alpha)
     energy = kernel_energy(unit.law, unit.damping(some))
     return bool(np.isfinite(energy).all() and unit.strength(some[-1]) * energy[-1] < 1.0)
