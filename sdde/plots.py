@@ -107,7 +107,7 @@ def plot_comparison(comparison: Any) -> Any:
 
 def _draw_staleness_of(axes: "Axes", comparison: Any) -> None:
     """Draw the staleness of the traced number of workers, or else of the planned one."""
-    trace = comparison.trace
+    trace: Any = comparison.trace
     case = comparison.cases[-1]
     if trace is not None and "worker" in trace:
         case = next((one for one in comparison.cases if one.workers == trace.workers), case)
@@ -115,7 +115,7 @@ def _draw_staleness_of(axes: "Axes", comparison: Any) -> None:
     if case.predicted_staleness is not None:
         axes.plot(case.predicted_staleness, "k.-", linewidth=1.0, label="theory")
     logged = trace is not None and ("staleness" in trace or "read_version" in trace)
-    if logged and "worker" in trace and trace.workers == case.workers:
+    if trace is not None and logged and "worker" in trace and trace.workers == case.workers:
         counts = np.bincount(trace.staleness())
         axes.plot(counts / counts.sum(), "C2s", markersize=4, label="real run")
     ends = np.flatnonzero(np.cumsum(case.staleness) > 0.999)

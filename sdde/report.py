@@ -131,7 +131,7 @@ def figure(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    look = {
+    look: Any = {
         "svg.fonttype": "none", "svg.hashsalt": key, "text.parse_math": False,
         "font.size": 11.2, "text.color": INK["ink"], "axes.labelcolor": INK["ink"],
         "axes.edgecolor": INK["soft"], "xtick.color": INK["soft"], "ytick.color": INK["soft"],

@@ -45,7 +45,8 @@ STALENESS = Tolerance(
     "1 where they are the same",
 )  # fmt: skip
 POISSON_STALENESS = Tolerance(
-    "staleness law", 0.10,
+    "staleness law",
+    0.10,
     "the mean is exact; the law takes the other workers for a Poisson stream",
 )
 LOSS = Tolerance(

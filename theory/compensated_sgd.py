@@ -328,7 +328,8 @@ class CompensatedSGD:
                     quiet = quiet + 1 if losses[-1] <= target else 0
                     if quiet * step > _QUIET or not losses[-1] < 1e6 * (1.0 + losses[0]):
                         break
-        return np.arange(len(losses)) * step * unit.time, np.array(losses)
+        times: Any = np.arange(len(losses)) * step * unit.time
+        return times, np.array(losses)
 
 
 def _rightmost(points: Floats, weights: Floats, u: float, c: float) -> float:
@@ -356,7 +357,7 @@ def _few(points: Floats, weights: Floats) -> tuple[Floats, Floats]:
     order = np.argsort(points)
     points, weights = points[order], weights[order] / weights.sum()
     group = np.minimum((np.cumsum(weights) * 20).astype(int), 19)
-    mass = np.bincount(group, weights, 20)
+    mass: Any = np.bincount(group, weights, 20)
     mean = np.bincount(group, weights * points, 20)
     keep = mass > 0.0
     return mean[keep] / mass[keep], mass[keep]

@@ -243,7 +243,7 @@ class CycleVariances:
         longest = max(int(np.searchsorted(inside, 1.0 - 1e-6)) + 2, int(_DENSE * cycle / step))
         ages = _ages(longest, int(_DENSE * cycle / step))
         width = np.diff(ages, prepend=0) * step
-        waves = np.exp(np.multiply.outer(exponents, ages * step))
+        waves: Any = np.exp(np.multiply.outer(exponents, ages * step))
         shapes = (mixing[1:] @ waves).real
         left = np.maximum(1.0 - inside[ages] + mass[ages], _LATER)  # that a cycle is longer
         weight = np.sqrt(left * np.maximum(width, step))

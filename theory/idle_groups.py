@@ -12,7 +12,7 @@ Derived in this project; nothing here knows losses.
 import heapq
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,8 @@ def idle_rounds(law: Law, workers: int, k: int) -> IdleRounds:
             return IdleRounds(mean, spread, np.ones(1), True)
         leave = k / workers
         longest = math.ceil(-28.0 / math.log1p(-leave)) + 1
-        return IdleRounds(mean, spread, leave * (1.0 - leave) ** np.arange(longest), True)
+        chances: Any = leave * (1.0 - leave) ** np.arange(longest)
+        return IdleRounds(mean, spread, chances, True)
     if k == workers:
         return IdleRounds(mean, 0.0, np.ones(1), True)
     return _mean_field(law, workers, k)
@@ -154,5 +155,5 @@ def _without_waiting(law: Law, workers: int, k: int) -> IdleRounds:
     time = law.mean / (workers / k - 0.5 * (k - 1) / k)
     points, weights = law.nodes()
     whole = np.floor(points / time - 0.5 / k).astype(int)
-    chances = np.bincount(np.maximum(whole, 0), weights / weights.sum())
+    chances: Any = np.bincount(np.maximum(whole, 0), weights / weights.sum())
     return IdleRounds(time, 1.0 / k, chances, False)

@@ -87,5 +87,5 @@ def masses(law: Law, step: float) -> Floats:
     cell = np.floor(place + 1e-9).astype(int)
     share = np.maximum(place - cell, 0.0)
     weights = weights / weights.sum()
-    out = np.bincount(cell, weights * (1.0 - share), CELLS)
+    out: Any = np.bincount(cell, weights * (1.0 - share), CELLS)
     return out + np.bincount(cell + 1, weights * share, CELLS)

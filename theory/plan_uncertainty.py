@@ -189,7 +189,7 @@ def plan_interval(
     shown = checks.flag("progress", progress)
     rows = [_drawn(answer, *redraw(generator)) for _ in _bar(range(count), shown)]
     names = ("workers", "learning_rate", "time_to_target", "time_of_plan")
-    draws = dict(zip(names, np.array(rows, dtype=float).T, strict=True))
+    draws: dict[str, Floats] = dict(zip(names, np.array(rows, dtype=float).T, strict=True))
     half = 0.5 * (1.0 - share)
 
     def ends(name: str) -> tuple[float, float]:
@@ -209,6 +209,7 @@ def _redrawing(objective: Any, system: Any) -> Callable[[np.random.Generator], t
     """Return a function that draws both inputs again, those without error as they are."""
     measured = callable(getattr(objective, "resample", None))
     logged = callable(getattr(system, "resample", None))
+    source: Any = system
     times = isinstance(system, System) and _has_measured(system)
     if not (measured or logged or times):
         raise checks.fail(
@@ -220,7 +221,7 @@ def _redrawing(objective: Any, system: Any) -> Callable[[np.random.Generator], t
     def redraw(rng: np.random.Generator) -> tuple[Any, Any]:
         drawn = objective.resample(rng) if measured else objective
         if logged:
-            return drawn, system.resample(rng)
+            return drawn, source.resample(rng)
         return drawn, _resampled(system, rng) if times else system
 
     return redraw

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,9 +96,10 @@ def lattice_law(law: Law, end: float, points: int) -> Floats:
     at = np.where(np.abs(at - np.round(at)) < 1e-9, np.round(at), at)
     low = np.floor(at).astype(int)
     share = at - low
-    return np.bincount(low, weights * (1.0 - share), points + 1) + np.bincount(
+    masses: Any = np.bincount(low, weights * (1.0 - share), points + 1) + np.bincount(
         np.minimum(low + 1, points), weights * share, points + 1
     )
+    return masses
 
 
 def _delivered(law: Law, k: int, again: bool, end: float, points: int) -> Floats:

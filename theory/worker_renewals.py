@@ -145,7 +145,7 @@ class WorkerRenewals:
                 self.others.append(flat)
                 continue
             fewer = [max(crew.counts[i] - (i == j), 0) for i in groups]
-            gains = []
+            gains: list[Any] = []
             for i in groups:
                 left = [max(fewer[k] - (k == i), 0) for k in groups]
                 kernel = restored(1.0 / self._denominator(rough, left) / self.step)

@@ -162,7 +162,7 @@ class WorkerSquares:
             )
             late = nodes > (CELLS - 4) * means.step[i, 0]
             if late.any():
-                waves = np.exp(np.multiply.outer(exponents[i], nodes[late] - HORIZON))
+                waves: Any = np.exp(np.multiply.outer(exponents[i], nodes[late] - HORIZON))
                 square[:, i, late] = level[:, i, None] + (amplitudes[:, i] @ waves).real
         return SquareCurves(
             unit, square.reshape(2, -1, HORIZON, rules().nodes.size), exponents / unit,

@@ -76,7 +76,7 @@ def crews(kind: str) -> Iterator[dict[int, tuple[Any, list[int]]]]:
             cluster = stack.enter_context(
                 LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=":0")
             )
-            client = stack.enter_context(Client(cluster))
+            client: Any = stack.enter_context(Client(cluster))
             found[count] = client, list(client.run(os.getpid).values())
         yield found
 

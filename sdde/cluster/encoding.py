@@ -197,7 +197,7 @@ def rules_of(method: rule.Composed, workers: int, learning_rate: float, dim: int
         low=low, high=high, clip=math.inf if method.clip is None else float(method.clip),
     )  # fmt: skip
     # One type for each number: compiled code is chosen by types, and NumPy has many.
-    plain = [
+    plain: list[Any] = [
         kind(value) if kind in (int, float, bool) else value
         for kind, value in zip(Rules.__annotations__.values(), written, strict=True)
     ]

@@ -123,5 +123,5 @@ class StoredArray(NDArrayOperatorsMixin):
         """Return a dask array of one chunk for each block, which reads when it is computed."""
         import dask.array
 
-        chunks = (self.block_length, *self.shape[1:])
+        chunks: Any = (self.block_length, *self.shape[1:])
         return dask.array.from_array(self, chunks=chunks, asarray=True, meta=np.empty(0))

@@ -205,9 +205,7 @@ def test_a_live_run_is_compared_with_its_plan(folder, capsys):
         objective, cluster.System(0.01), target_loss=0.3, learning_rate=0.1, max_workers=2,
         methods="async",
     )  # fmt: skip
-    found = sdde.compare(
-        plan, runs=4, paths=4, workers=[2], rng=1, training=training, live=True
-    )
+    found = sdde.compare(plan, runs=4, paths=4, workers=[2], rng=1, training=training, live=True)
     live = found.live
     assert live.run.status == "done"
     assert [step.name for step in live.steps] == list(live.curves)
