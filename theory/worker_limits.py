@@ -139,8 +139,8 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
         with np.errstate(divide="ignore"):
             return np.asarray(-np.log(np.abs(z)) * stream.rate, dtype=float)
     if kind == "memoryless":
-        values: Any = np.linalg.eigvals(mean_matrix(alpha, *stream.rates()))
-        return np.asarray(-values.real.max(axis=-1), dtype=float)
+        values = np.linalg.eigvals(mean_matrix(alpha, *stream.rates()))
+        return np.asarray(-np.real(values).max(axis=-1), dtype=np.float64)
     if stream.kind == "renewal":
         crew = crew_of(stream)
         parts = np.array_split(alpha, max(1, math.ceil(alpha.size / _FEW)))
