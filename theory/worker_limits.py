@@ -145,7 +145,7 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
         crew = crew_of(stream)
         parts = np.array_split(alpha, max(1, math.ceil(alpha.size / _FEW)))
         roots = np.concatenate([WorkerRenewals(crew, part).roots for part in parts])
-        return np.asarray(-roots.real / crew.unit)
+        return np.asarray(-roots.real / crew.unit, dtype=float)
     unit = scales(stream)
     damping = np.asarray(unit.damping(alpha), dtype=float)
     # Half a gap less for each number of workers: no law stays long enough to earn a table.
