@@ -31,6 +31,7 @@ _STEPS = (1.4, 1.18, 1.09, 1.04)  # ratios of neighbouring choices
 _PRECISION = (0.02, 0.01, 0.006, 0.004)  # relative standard errors wanted of them
 _LAST = 0.003  # and of the answer
 _PILOT = 0  # doublings of the number of runs at first
+_EXCESS = 1e3  # of a standard error, beyond which it says only that it is not known
 _SEARCHED = 0.7  # of the budget; the rest judges
 _FRESH = 1  # part of the random numbers that the search has not seen
 
@@ -116,6 +117,8 @@ def refined(
     executor: Any = None,
 ) -> "Plan":  # fmt: skip
     """Return a plan whose choice is the best simulated one near those of theory."""
+    if answer.time_to_target == 0.0:  # the start is good enough already
+        return answer
     starts = []
     for item in found:
         point = item.point
@@ -285,10 +288,10 @@ class _Search:
     def affordable(self, precision: float, looks: int) -> int:
         """Return the number of doublings that a precision needs and the budget allows."""
         here = self.found[self.at]
-        error = here.standard_error / here.time_to_target
         wanted = self.level
-        if error > precision:
-            wanted += math.ceil(2.0 * math.log2(error / precision))
+        if here.standard_error > precision * here.time_to_target:
+            excess = here.standard_error / (precision * here.time_to_target)
+            wanted += math.ceil(2.0 * math.log2(min(excess, _EXCESS)))
         room = (_SEARCHED * self.budget - self.spent) / looks
         one = self.gradients * self.trial.price
         most = math.floor(math.log2(max(room / max(one, 1e-300), 1.0)))

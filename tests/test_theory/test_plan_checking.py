@@ -132,3 +132,24 @@ def test_bad_arguments_are_refused(change, said):
     """Before anything is computed."""
     with pytest.raises(ArgumentError, match=said):
         theory.plan(NOISY, GAMMA, target_loss=0.05, **change)
+
+
+def test_a_target_that_is_met_at_the_start_needs_no_runs():
+    """The loss begins at 0.65."""
+    plan = theory.plan(
+        NOISY, GAMMA, target_loss=0.9, learning_rate=0.05, max_workers=4, check="simulation",
+        methods=[cluster.AsyncSGD()],
+    )  # fmt: skip
+    assert plan.time_to_target == 0.0
+    assert plan.checked is None
+
+
+def test_errors_that_are_not_known_ask_for_more_runs():
+    """A mean that does not fall where it crosses has an error without bound."""
+    start = plan_checking.Start(cluster.AsyncSGD(), 4, 0.02, 20.0, 1, 8, None)
+    search = plan_checking._Search(start, Trial(NOISY, GAMMA, start.method, 0.02, 1), 1.0)
+    search.found[search.at] = simulated_times.SimulatedTime(
+        start.method, 4, 0.02, 20.0, math.inf, 32
+    )
+    search.gradients = 100.0
+    assert search.affordable(0.01, looks=2) > 3
