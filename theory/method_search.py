@@ -205,25 +205,19 @@ class Question:
         return self._at_cliff(points, best)
 
     def _at_cliff(self, points: dict[float, Point], best: Point) -> Point:
-        """Return the best point a little before a jump of the time, where an overshoot meets the
-        target; a step further costs much, a step less hardly anything.
-        """
-        known = sorted(points)
+        """Return the best point a little before a jump of the time, if there is one."""
+        known, who = sorted(points), (best.method, best.workers)
         at = known.index(best.learning_rate)
         for i in (at - 1, at + 1):
             if not 0 <= i < len(known) or points[known[i]].time < _CLIFF * best.time:
                 continue
             side = known[i]
             while abs(math.log(side / best.learning_rate)) > _BEFORE:
-                middle = self.try_one(
-                    best.method, best.workers, math.sqrt(side * best.learning_rate)
-                )
-                if middle.time < best.time:
-                    best = middle
-                else:
-                    side = middle.learning_rate
+                trial = self.try_one(*who, math.sqrt(side * best.learning_rate))
+                better = trial.time < best.time
+                best, side = (trial, side) if better else (best, trial.learning_rate)
             away = math.copysign(_BEFORE, best.learning_rate - side)
-            before = self.try_one(best.method, best.workers, best.learning_rate * math.exp(away))
+            before = self.try_one(*who, best.learning_rate * math.exp(away))
             best = before if before.time < _CLIFF * best.time else best
         return best
 
@@ -232,12 +226,10 @@ def _lowest(points: dict[float, Point], sides: list[float], best: Point) -> list
     """Return where a parabola through the best point and its neighbours is lowest."""
     if len(sides) < 2 or not all(math.isfinite(points[eta].time) for eta in sides):
         return []
-    x = np.log([sides[0] / best.learning_rate, sides[1] / best.learning_rate])
-    y = np.array([points[sides[0]].time, points[sides[1]].time]) - best.time
+    x = np.log(np.array(sides) / best.learning_rate)
+    y = np.array([points[side].time for side in sides]) - best.time
     slope, bend = np.linalg.solve(np.stack([x, x**2], axis=1), y)
-    if bend <= 0.0:
-        return []
-    at = float(np.clip(-0.5 * slope / bend, 0.9 * x[0], 0.9 * x[1]))
+    at = float(np.clip(-0.5 * slope / bend, 0.9 * x[0], 0.9 * x[1])) if bend > 0.0 else 0.0
     return [best.learning_rate * math.exp(at)] if abs(at) > 2e-3 else []
 
 

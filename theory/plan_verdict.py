@@ -102,6 +102,8 @@ def _more(plan: "Plan") -> str:
     if math.isinf(row.time_to_target):
         what = "diverges" if math.isinf(row.floor) else "settles above the target"
         return f"More workers will not help: with {row.workers} training {what}."
+    if plan.time_to_target == 0.0:
+        return "More workers will not help: the target is met from the start."
     ratio = row.time_to_target / plan.time_to_target
     full = " (the link is full)" if row.workers > saturation else ""
     return f"More workers will not help: {row.workers} need {ratio:.3g} times as long{full}."
