@@ -174,9 +174,12 @@ class AsyncSGD:
         negative where the mean diverges. The expected noise-free loss falls at about twice this
         rate.
         """
-        # It rises with the damping up to critical damping and falls afterwards.
-        ends = np.array([self.eigenvalues.min(), self.eigenvalues.max()])
-        return float(worker_limits.mean_rates(self.stream, self.learning_rate * ends).min())
+        some = np.unique(self.eigenvalues)
+        if self.stream.kind != "renewal" or some.size > 12:
+            # It rises with the damping up to critical damping and falls afterwards; the squares of
+            # a few workers' renewals have solved all of few eigenvalues already.
+            some = some[[0, -1]]
+        return float(worker_limits.mean_rates(self.stream, self.learning_rate * some).min())
 
     @cached_property
     def rates(self) -> Floats:

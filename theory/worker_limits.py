@@ -26,7 +26,7 @@ from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
 from .squares import DIRECT, gather
-from .worker_renewals import WorkerRenewals, crew_of
+from .worker_renewals import worker_renewals
 from .worker_squares import worker_squares
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ def mean_rates(stream: Arrivals, alpha: Floats) -> Floats:
         values = np.linalg.eigvals(mean_matrix(alpha, *stream.rates()))
         return np.asarray(-np.real(values).max(axis=-1), dtype=np.float64)
     if stream.kind == "renewal":
-        crew = crew_of(stream)
         parts = np.array_split(alpha, max(1, math.ceil(alpha.size / _FEW)))
-        roots = np.concatenate([WorkerRenewals(crew, part).roots for part in parts])
-        return np.asarray(-roots.real / crew.unit, dtype=float)
+        solved = [worker_renewals(stream, part) for part in parts]
+        roots = np.concatenate([means.roots for means in solved])
+        return np.asarray(-roots.real / solved[0].crew.unit, dtype=float)
     unit = scales(stream)
     damping = np.asarray(unit.damping(alpha), dtype=float)
     # Half a gap less for each number of workers: no law stays long enough to earn a table.

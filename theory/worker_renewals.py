@@ -22,7 +22,7 @@ project.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -92,6 +92,16 @@ def crew_of(stream: Arrivals) -> Crew:
     rates = tuple(unit * sum(1.0 / law.mean for law in part) / len(part) for part in parts)
     scales = tuple(law.mean * rate for law, rate in zip(laws, rates, strict=True))
     return Crew(laws, scales, tuple(len(part) for part in parts), rates, unit)
+
+
+def worker_renewals(stream: Arrivals, alpha: Floats) -> "WorkerRenewals":
+    """Return the means of a stream, from memory if they were asked for lately."""
+    return _worker_renewals(crew_of(stream), np.asarray(alpha, dtype=float).tobytes())
+
+
+@lru_cache(maxsize=8)
+def _worker_renewals(crew: Crew, alpha: bytes) -> "WorkerRenewals":
+    return WorkerRenewals(crew, np.frombuffer(alpha))
 
 
 class WorkerRenewals:

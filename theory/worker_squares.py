@@ -26,7 +26,7 @@ from .cycle_variances import ROUNDING, CycleVariances
 from .exact import SquareCurves
 from .lattice import CELLS, halved, integral, restored, transformed
 from .panels import rules
-from .worker_renewals import Crew, WorkerRenewals, crew_of
+from .worker_renewals import WorkerRenewals, worker_renewals
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -224,9 +224,9 @@ def _fitted(values: Floats, step: float, exponents: Complexes) -> Complexes:
 
 def worker_squares(stream: Arrivals, alpha: Floats) -> WorkerSquares:
     """Return the mean squares of a stream, from memory if they were asked for lately."""
-    return _worker_squares(crew_of(stream), np.asarray(alpha, dtype=float).tobytes())
+    return _worker_squares(worker_renewals(stream, alpha))
 
 
-@lru_cache(maxsize=16)
-def _worker_squares(crew: Crew, alpha: bytes) -> WorkerSquares:
-    return WorkerSquares(WorkerRenewals(crew, np.frombuffer(alpha)))
+@lru_cache(maxsize=8)
+def _worker_squares(means: WorkerRenewals) -> WorkerSquares:
+    return WorkerSquares(means)
