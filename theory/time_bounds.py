@@ -189,6 +189,11 @@ def rennala_batch(variance: float, target: float) -> int:
     """
     noise = checks.nonnegative("variance", variance)
     ratio = noise / checks.positive("target", target, example=1e-2)
+    if ratio > checks.HIGHEST:
+        raise checks.fail(
+            "target", target, f"asks for {ratio:.3g} gradients in a batch",
+            remedy="For example target = 1e-2 * variance.",
+        )  # fmt: skip
     return max(1, math.ceil(ratio * (1.0 - 1e-12)))
 
 

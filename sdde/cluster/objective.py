@@ -6,7 +6,7 @@ added here, so that it has addresses like all other randomness: normal noise on 
 mini-batches of numbered samples. Nothing here knows about workers or time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,7 +156,7 @@ class Objective:
         >>> mean
         Objective(2 parameters, batches of 1 from 2 samples)
         """
-        count = checks.integer("dim", dim, lowest=1)
+        count = checks.integer("dim", dim, lowest=1, highest=2**32)
         checks.function("gradient", gradient, signature="(x)")
         checks.function("loss", loss, signature="(x)")
         first = per_axis("start", start, count)
@@ -172,6 +172,11 @@ class Objective:
             raise checks.fail(
                 "whole_batches", whole_batches, "needs samples", remedy="For example samples = 100."
             )
+        if measures is not None:
+            checks.instance(
+                "measures", measures, Mapping, "a mapping of names to functions",
+                remedy='For example measures = {"size": lambda x: abs(x).sum()}.',
+            )  # fmt: skip
         beside = dict(measures or {})
         if beside and native:
             raise checks.fail(

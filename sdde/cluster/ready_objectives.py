@@ -39,7 +39,7 @@ def rosenbrock(dim: int = 2, *, noise: float = 0.0) -> Objective:
     >>> rosenbrock(3).loss([1.0, 1.0, 1.0])
     0.0
     """
-    checks.integer("dim", dim, lowest=2)
+    checks.integer("dim", dim, lowest=2, highest=2**32)
     return Objective.from_callables(
         _rosenbrock_gradient, _rosenbrock_loss, dim, start=0.0, noise=noise
     )

@@ -20,12 +20,15 @@ from numba.core import compiler
 import sdde
 from sdde import cluster, models, theory
 from sdde.engine import building, storage
-from tests.fuzzing.calls import CALLS, MADE
+from tests.fuzzing import calls, plans
 from tests.fuzzing.odd import POOL
 
+CALLS, MADE = calls.CALLS | plans.CALLS, calls.MADE | plans.MADE
 SECONDS = 10.0
 # What reaches files, other machines or every function at once is tested where it is at home.
-ELSEWHERE = {"cache_info", "clear_cache", "compare", "live", "packaged_trace", "TraceWriter"}
+ELSEWHERE = {
+    "cache_info", "clear_cache", "compare", "live", "packaged_trace", "TraceWriter", "open_store",
+}  # fmt: skip
 # Legitimately endless: a time or a number of updates so large that it is a wish, not a fault.
 ENDLESS = {
     ("simulate", "updates"), ("simulate", "time"), ("simulate_staleness", "updates"),
