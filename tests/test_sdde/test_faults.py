@@ -4,6 +4,7 @@
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -138,19 +139,30 @@ def test_ctrl_c_ends_a_stored_run_in_good_order(tmp_path):
     assert np.array_equal(solve(place).x, solve().x)
 
 
+def no_large_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+
+
+def test_without_its_handling_a_full_disk_would_be_a_bare_error(tmp_path):
+    """The control: the same child where nobody puts the system's errors into words."""
+    blind = (
+        "import contextlib\n"
+        "from sdde.solving import store_files, stores, storing\n"
+        "for home in (store_files, stores, storing):\n"
+        "    if hasattr(home, 'refusals'):\n"
+        "        home.refusals = lambda *said: contextlib.nullcontext()\n"
+    )
+    process = start(tmp_path / "a.zarr", blind, preexec_fn=no_large_files)
+    said, _ = process.communicate()
+    assert process.returncode == 1
+    assert said == "ready\n"
+
+
 def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path):
-    """The system's own refusal (here of files above 4 kB), said with what to do; then it goes on.
-
-    Without the handling the error would be a bare OSError, "File too large".
-    """
-    resource = pytest.importorskip("resource")
+    """The system's own refusal (of files above 4 kB), said with what to do; then it goes on."""
     place = tmp_path / "a.zarr"
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-
     sdde.solve(sdde.Problem(drift, 0.5, delays=1.0, history=1.0), (0.0, 2.0), dt=0.1, paths=3000)
-    process = start(place, preexec_fn=limit)
+    process = start(place, preexec_fn=no_large_files)
     said, _ = process.communicate()
     assert process.returncode == 3
     assert "is full: File too large" in said
