@@ -71,6 +71,8 @@ def machines_of(system: System, workers: int, *, stationary: bool) -> Machines:
         tables.add_numbers([len(s.times), *s.times, *s.factors]) if isinstance(s, Drifting) else -1
         for s in sources
     ])  # fmt: skip
+    if isinstance(system.outages, Outages) and not any(drifts + replays):
+        _check_progress(system.outages, compute)
     planned, up, down = _outages(system.outages, workers, tables)
     channel = none if links is None else np.array([tables.add(law) for law in links])
     return Machines(
@@ -84,6 +86,17 @@ def machines_of(system: System, workers: int, *, stationary: bool) -> Machines:
         biased_compute=biased, biased_communication=link_biased, compute_share=share,
         tables=tables.joined(),
     )  # fmt: skip
+
+
+def _check_progress(outages: Outages, compute: tuple[Law, ...]) -> None:
+    """Refuse outages that end every computation: a run without a time limit would never end."""
+    pairs = zip(outages.laws(len(compute)), compute, strict=True)
+    if all(up.highest <= law.lowest for (up, _), law in pairs):
+        raise checks.fail(
+            "outages", outages, "end every computation",
+            why=f"No worker is up for longer than {compute[0].lowest:g}, its shortest computation.",
+            remedy="For example Outages(up=100.0, down=1.0).",
+        )  # fmt: skip
 
 
 def _outages(

@@ -187,3 +187,15 @@ def test_a_gradient_that_is_not_a_number_ends_a_run_as_diverged():
         assert runs.status[0] == "diverged"
         assert runs.updates[0] < 100
         assert math.isinf(runs.loss[0, runs.updates[0]])
+
+
+def test_outages_that_end_every_computation_are_refused():
+    """No gradient would ever arrive; where one worker's computations are short, some do."""
+    outages = cluster.Outages(up=0.5, down=0.0)
+    options = {"learning_rate": 0.1, "workers": 2, "updates": 5, "rng": 1}
+    objective, method = cluster.Quadratic(1.0), cluster.AsyncSGD()
+    with pytest.raises(ArgumentError, match="end every computation"):
+        cluster.simulate(objective, method, cluster.System(1.0, outages=outages), **options)
+    able = cluster.System([1.0, 0.4], outages=outages)
+    runs = cluster.simulate(objective, method, able, **options)
+    assert runs.applied.tolist() == [[0, 5]]
