@@ -100,7 +100,7 @@ class EventTriggeredSGD:
         for name in ("eigenvalue", "learning_rate"):
             store(self, name, checks.positive(name, getattr(self, name), example=0.1))
         store(self, "gradient_noise", checks.nonnegative("gradient_noise", self.gradient_noise))
-        if self.threshold != np.inf:
+        if not (isinstance(self.threshold, float) and self.threshold == np.inf):
             store(self, "threshold", checks.nonnegative("threshold", self.threshold, example=0.1))
         stream = arrivals(self.workers, self.compute_time, self.communication, "poisson")
         store(self, "stream", stream)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sdde import checks
 from sdde.equation.laws import Law
 from sdde.errors import Error
 
@@ -22,6 +23,7 @@ from .root_locus import reach
 
 LARGEST_MATRIX = 1200  # order of the collocation beyond which the search gives up
 LARGEST_RADIUS = 300.0  # bound on roots over the size of the matrices: no search beyond
+_MOST_TURNING = 1e6  # size of a contour, in turns of delays, that is still followed
 SAME = 1e-6  # relative distance below which two polished roots are one multiple root
 
 
@@ -84,7 +86,15 @@ class Spectrum:
         longest = sum(law.mean for law in self.laws) + max((reach(b) for b in self.laws), default=0)
         total = 0.0
         for start, end in zip(corners, [*corners[1:], corners[0]], strict=True):
-            pieces = 64 + math.ceil(abs(end - start) * self.dim * longest)
+            turning = float(np.abs(end - start)) * self.dim * longest
+            if not turning < _MOST_TURNING:
+                raise checks.fail(
+                    "delays", [law.mean for law in self.laws], "are far from the system's times",
+                    why=f"Coefficients of size {np.linalg.norm(self.instant, 2):.3g} belong to "
+                    "times that are shorter by many powers of ten.",
+                    remedy="Leave out what is fast, or take a delay that matters to it.",
+                )  # fmt: skip
+            pieces = 64 + math.ceil(turning)
             share = np.linspace(0.0, 1.0, pieces + 1)
             angle = np.zeros(0)
             for _ in range(60):
