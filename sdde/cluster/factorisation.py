@@ -87,7 +87,7 @@ class MatrixFactorisation:
         if not matrix.size:
             raise checks.fail("target", target, "is empty")
         columns = checks.integer("rank", rank, lowest=1, highest=min(matrix.shape))
-        size = checks.integer("batch", batch, lowest=1)
+        size = checks.integer("batch", batch, lowest=1, highest=2**32)
         dim = sum(matrix.shape) * columns
         if start is None:
             first = 0.1 * np.random.default_rng(seed_of(rng)).normal(size=dim)

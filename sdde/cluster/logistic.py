@@ -91,7 +91,7 @@ class Logistic:
         for name, value in (
             ("samples", data),
             ("regularisation", checks.positive("regularisation", regularisation, example=1e-3)),
-            ("batch", checks.integer("batch", batch, lowest=1)),
+            ("batch", checks.integer("batch", batch, lowest=1, highest=2**32)),
             ("start", starting_point(start, data.inputs.shape[1])),
         ):
             object.__setattr__(self, name, value)

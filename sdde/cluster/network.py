@@ -118,7 +118,7 @@ class Network:
         widths = (data.inputs.shape[1], *inner, data.classes)
         checks.choice("activation", activation, ACTIVATIONS)
         penalty = checks.nonnegative("regularisation", regularisation, example=1e-4)
-        size = checks.integer("batch", batch, lowest=1)
+        size = checks.integer("batch", batch, lowest=1, highest=2**32)
         if start is None:
             first = _random_weights(widths, activation, rng)
         else:

@@ -164,7 +164,7 @@ class Objective:
         if spread.min() < 0:
             raise checks.fail("noise", noise, "holds a negative value", remedy="noise = 0.1")
         number = 0 if samples is None else checks.integer("samples", samples, lowest=1)
-        size = checks.integer("batch", batch, lowest=1)
+        size = checks.integer("batch", batch, lowest=1, highest=2**32)
         whole, native = (
             checks.flag("whole_batches", whole_batches), checks.flag("compile", compile),
         )  # fmt: skip
@@ -262,7 +262,7 @@ class Objective:
         """
         from sdde.cluster.torch_functions import TorchFunctions
 
-        size = checks.integer("batch", batch, lowest=1)
+        size = checks.integer("batch", batch, lowest=1, highest=2**32)
         functions = TorchFunctions(module, loss, inputs, targets, test)
         return Objective.from_callables(
             functions.gradient, functions.loss, functions.dim, start=functions.start,

@@ -100,7 +100,7 @@ class Softmax:
         for name, value in (
             ("samples", data),
             ("regularisation", checks.positive("regularisation", regularisation, example=1e-3)),
-            ("batch", checks.integer("batch", batch, lowest=1)),
+            ("batch", checks.integer("batch", batch, lowest=1, highest=2**32)),
             ("start", first),
         ):
             object.__setattr__(self, name, value)
