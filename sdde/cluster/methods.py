@@ -123,7 +123,7 @@ class KSync:
     k: int
 
     def __post_init__(self) -> None:
-        checks.integer("k", self.k, lowest=1)
+        checks.integer("k", self.k, lowest=1, highest=2**32)
 
     @property
     def composed(self) -> Composed:
@@ -157,7 +157,7 @@ class KBatchSync:
     k: int
 
     def __post_init__(self) -> None:
-        checks.integer("k", self.k, lowest=1)
+        checks.integer("k", self.k, lowest=1, highest=2**32)
 
     @property
     def composed(self) -> Composed:
@@ -188,7 +188,7 @@ class KAsync:
     k: int
 
     def __post_init__(self) -> None:
-        checks.integer("k", self.k, lowest=1)
+        checks.integer("k", self.k, lowest=1, highest=2**32)
 
     @property
     def composed(self) -> Composed:
@@ -219,7 +219,7 @@ class KBatchAsync:
     k: int
 
     def __post_init__(self) -> None:
-        checks.integer("k", self.k, lowest=1)
+        checks.integer("k", self.k, lowest=1, highest=2**32)
 
     @property
     def composed(self) -> Composed:
@@ -255,7 +255,7 @@ class APSGD:
     batch: int
 
     def __post_init__(self) -> None:
-        checks.integer("batch", self.batch, lowest=1)
+        checks.integer("batch", self.batch, lowest=1, highest=2**32)
 
     @property
     def composed(self) -> Composed:
@@ -281,7 +281,7 @@ class Rennala:
     batch: int
 
     def __post_init__(self) -> None:
-        checks.integer("batch", self.batch, lowest=1)
+        checks.integer("batch", self.batch, lowest=1, highest=2**32)
 
     @property
     def composed(self) -> Composed:
@@ -308,7 +308,7 @@ class Malenia:
     batch: int
 
     def __post_init__(self) -> None:
-        checks.integer("batch", self.batch, lowest=1)
+        checks.integer("batch", self.batch, lowest=1, highest=2**32)
 
     @property
     def composed(self) -> Composed:
@@ -370,7 +370,7 @@ class FedBuff:
     by_weight: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        checks.integer("k", self.k, lowest=1)
+        checks.integer("k", self.k, lowest=1, highest=2**32)
         checks.nonnegative("power", self.power, example=0.5)
         checks.flag("by_weight", self.by_weight)
 

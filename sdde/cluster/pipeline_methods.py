@@ -72,7 +72,7 @@ class ActorLearner:
     publish: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
-        checks.integer("k", self.k, lowest=1)
+        checks.integer("k", self.k, lowest=1, highest=2**32)
         checks.integer("budget", self.budget, lowest=0)
         checks.choice("keep", self.keep, ("pacing", "discarding"))
         checks.integer("publish", self.publish, lowest=1)

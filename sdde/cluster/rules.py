@@ -39,7 +39,7 @@ class Group:
 
     def __post_init__(self) -> None:
         if self.size is not None:
-            checks.integer("size", self.size, lowest=1)
+            checks.integer("size", self.size, lowest=1, highest=2**32)
         checks.flag("idle", self.idle)
         checks.flag("cancel", self.cancel)
 
@@ -67,7 +67,7 @@ class BalancedGroup:
     size: int
 
     def __post_init__(self) -> None:
-        checks.integer("size", self.size, lowest=1)
+        checks.integer("size", self.size, lowest=1, highest=2**32)
 
 
 @dataclass(frozen=True, slots=True)
