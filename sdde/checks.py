@@ -155,6 +155,17 @@ def vector(name: str, value: Any) -> NDArray[np.float64]:
     return result
 
 
+def answer(name: str, function: Any, *arguments: Any, signature: str) -> Any:
+    """Return what a user's function returns, or say that it failed."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise fail(
+            name, function, f"failed ({type(error).__name__}: {error})",
+            remedy=f"Give a function {name}{signature}.",
+        ) from error  # fmt: skip
+
+
 def several(name: str, value: Any) -> NDArray[np.float64]:
     """Return one number, or a non-empty vector of them, as a finite 1-D float64 array."""
     return vector(name, np.atleast_1d(array(name, value)))

@@ -222,7 +222,7 @@ def stability_limit(law: Any) -> float:
 def gamma_shape(law: Law) -> float | None:
     """Return the shape of a gamma law that starts at 0, and None for any other law."""
     if _family(law) in ("expon", "gamma", "erlang") and law.lowest == 0.0:
-        return law.mean**2 / law.variance
+        return law.mean / law.variance * law.mean
     return None
 
 

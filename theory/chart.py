@@ -114,8 +114,9 @@ def stability_chart(
     checks.function("system_of", system_of, signature="(x, y)")
 
     def rate(x: float, y: float) -> float:
+        found = checks.answer("system_of", system_of, x, y, signature="(x, y)")
         system = checks.instance(
-            f"system_of({x:g}, {y:g})", system_of(x, y), DelaySystem, "a delay system",
+            f"system_of({x:g}, {y:g})", found, DelaySystem, "a delay system",
             remedy="For example system_of = lambda x, y: theory.DelaySystem(x, y, 1.0).",
         )  # fmt: skip
         return system.abscissa() if of == "mean" else system.mean_square_exponent()

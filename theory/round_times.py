@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sdde import checks
 from sdde.equation.laws import Law
 
 from .runtimes import order_statistic_mean
@@ -39,6 +40,8 @@ def wait_for(cycles: Sequence[Law], workers: int, k: int, *, again: bool) -> flo
     again : bool
         Whether a worker that has delivered begins another gradient at once.
     """
+    if len(cycles) == 1:
+        checks.integer("workers", workers, lowest=1, highest=10**6)
     laws = tuple(cycles) * workers if len(cycles) == 1 else tuple(cycles)
     return _wait(laws, k, again)
 

@@ -82,8 +82,8 @@ class Logistic:
         start: float | ArrayLike = 0.0,
         test: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> None:
-        known = np.asarray(labels)
-        if known.dtype.kind in "iu" and known.size and known.max() > 1:
+        known = checks.array("labels", labels)
+        if known.size and known.max() > 1:
             raise checks.fail(
                 "labels", labels, "holds a class above 1", remedy="Softmax takes more classes."
             )

@@ -185,15 +185,18 @@ class Objective:
             )  # fmt: skip
         for name, function in beside.items():
             checks.function(f"measures[{name!r}]", function, signature="(x)")
-        if not number:
-            slope = np.asarray(gradient(first.copy()))
-        else:
-            slope = np.asarray(gradient(first.copy(), np.zeros(size, np.int64) if whole else 0))
+        drawn = [np.zeros(size, np.int64) if whole else 0] if number else []
+        slope = np.asarray(
+            checks.answer(
+                "gradient", gradient, first.copy(), *drawn,
+                signature="(x, samples)" if whole else "(x, sample)" if number else "(x)",
+            )
+        )  # fmt: skip
         if slope.shape != (count,):
             raise checks.fail(
                 "gradient", gradient, f"returned shape {slope.shape}, expected ({count},)"
             )
-        if np.ndim(loss(first.copy())) != 0:
+        if np.ndim(checks.answer("loss", loss, first.copy(), signature="(x)")) != 0:
             raise checks.fail("loss", loss, "did not return a number")
         if hessian_product is not None:
             checks.function("hessian_product", hessian_product, signature="(x, v)")

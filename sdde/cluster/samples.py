@@ -106,6 +106,8 @@ def samples_of(
     data = np.ascontiguousarray(checks.array("inputs", inputs, ndim=2))
     if data.size == 0:
         raise checks.fail("inputs", inputs, "is empty")
+    if classes is not None:
+        checks.integer("classes", classes, lowest=1, highest=2**24)
     known = _labels("labels", labels, len(data), classes)
     count = int(known.max()) + 1 if classes is None else int(classes)
     if count < 2:

@@ -370,6 +370,11 @@ class ImplicitMomentum:
         else:
             law = whole_law("staleness", self.staleness)
             last = int(law.highest if np.isfinite(law.highest) else law.quantile(1.0 - _RARE))
+            if last > _MOST:
+                raise checks.fail(
+                    "staleness", self.staleness, f"reaches {last:.3g} updates",
+                    remedy=f"Give a law that stays below {_MOST}.",
+                )  # fmt: skip
             p = np.diff(law.cdf(np.arange(-1, last + 1)))
         with np.errstate(divide="ignore"):  # in logarithms: both factors leave the range of doubles
             shape = np.arange(last + 1) * math.log(self.momentum) if self.momentum else np.zeros(1)
@@ -405,6 +410,7 @@ def whole_law(name: str, value: Any) -> Law:
 
 
 _RARE = 1e-12  # share of the staleness beyond the tables
+_MOST = 10_000_000  # updates that a table of staleness may reach
 
 Rate = (
     Inverse | Adaptive | Capped | Power | Decay | Tail | Table | InverseDistance | ImplicitMomentum

@@ -80,7 +80,7 @@ class Law:
     @property
     def squared_variation(self) -> float:
         """Variance over squared mean, dimensionless."""
-        return self.variance / self.mean**2 if self.mean else math.inf
+        return self.variance / self.mean / self.mean if self.mean else math.inf
 
     def quantile(self, u: ArrayLike) -> Floats:
         """Return the value below which a share `u` of the draws lies."""

@@ -265,7 +265,10 @@ def convergence(
 
     truths = {}
     if exact is not None:
-        ends = checks.array("exact(noise, paths)", exact(noise, count))
+        ends = checks.array(
+            "exact(noise, paths)",
+            checks.answer("exact", exact, noise, count, signature="(noise, paths)"),
+        )
         if ends.shape != shape:
             raise checks.fail(
                 "exact(noise, paths)", ends, f"has shape {ends.shape}, expected {shape}",
