@@ -287,7 +287,7 @@ def test_a_staleness_threshold_keeps_the_predicted_share_of_gradients():
                 1.0, learning_rate=0.1, workers=4, compute_time=1.0, arrivals="exact",
                 method=cluster.KBatchAsync(2),
             ),
-            "no exact moments",
+            "no moments of that kind",
         ),
     ],
 )  # fmt: skip
