@@ -153,8 +153,8 @@ def plan_interval(
 
     Notes
     -----
-    A percentile bootstrap, derived from nothing but the draws. In each draw workers and learning
-    rate are searched again around the plan, with its method.
+    A percentile bootstrap (textbook): it rests on nothing but the draws. In each draw workers and
+    learning rate are searched again around the plan, with its method.
 
     Examples
     --------

@@ -177,6 +177,8 @@ def _one_run(columns: Columns) -> None:
     """Refuse a log that holds rows twice, or several runs."""
     if "apply_version" in columns and "apply_time" in columns:
         version = columns["apply_version"]
+        if "discarded" in columns:  # it found the version that the kept ones beside it will leave
+            version = version + columns["discarded"]
         backward = int(np.count_nonzero(version[1:] < version[:-1]))
         if backward > max(1.0, _BACKWARD * len(version)):
             row = int(np.flatnonzero(version[1:] < version[:-1])[0]) + 1

@@ -131,3 +131,16 @@ def test_one_worker_is_handled():
     assert report.alike.holds is None
     assert report.in_flight.holds
     assert "nobody to compare with" in repr(report)
+
+
+def test_rounds_with_late_gradients_between_kept_ones_are_one_run():
+    """In a round of two a late gradient finds the version that the kept ones leave: one less."""
+    rounds, time = 30, np.arange(90.0)
+    trace = Trace({
+        "worker": np.tile([0, 2, 1], rounds),
+        "read_time": np.maximum(time - 5.0, 0.0), "apply_time": time,
+        "read_version": np.maximum(np.repeat(np.arange(rounds), 3) - np.tile([0, 1, 0], rounds), 0),
+        "apply_version": np.repeat(np.arange(rounds), 3) + np.tile([1, 0, 1], rounds),
+        "discarded": np.tile([False, True, False], rounds),
+    })  # fmt: skip
+    assert trace.updates == rounds
