@@ -77,6 +77,11 @@ class CompensatedSGD:
     memory: float | None = field(init=False)
 
     def __post_init__(self) -> None:
+        checks.instance(
+            "plain", self.plain, AsyncSGD, "an AsyncSGD",
+            remedy="For example plain = theory.AsyncSGD(1.0, learning_rate=0.02, workers=8, "
+            "compute_time=1.0).",
+        )  # fmt: skip
         fix = getattr(getattr(self.method, "composed", None), "compensation", None)
         if not isinstance(fix, Compensation):
             raise checks.fail(

@@ -297,7 +297,8 @@ def model_of_flow(objective: Quadratic, flow: PipelineFlow, learning_rate: float
 
 
 def _whole(name: str, values: Any, lowest: int) -> list[int]:
-    several = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    several = isinstance(values, Sequence) and not isinstance(values, str)
+    several = several or (isinstance(values, np.ndarray) and values.ndim == 1)
     if not several or len(values) == 0:
         raise checks.fail(
             name, values, "is not a sequence of whole numbers", remedy=f"For example {name} = [4].",

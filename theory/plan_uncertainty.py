@@ -178,6 +178,9 @@ def plan_interval(
             "check", options["check"], "is not for intervals",
             why="They would be simulated anew in every draw.", remedy="Leave it out.",
         )  # fmt: skip
+    seed = rng
+    if rng is not None and not isinstance(rng, np.random.Generator | np.random.SeedSequence):
+        seed = checks.integer("rng", rng)
     redraw = _redrawing(objective, system)
     answer = plan(objective, system, **options)
     if answer.workers is None or answer.question is None:
@@ -185,7 +188,7 @@ def plan_interval(
             "target_loss", answer.target_loss, "is reached by no choice",
             why="An interval needs a plan.", remedy="See plan(...).explain().",
         )  # fmt: skip
-    generator = np.random.default_rng(rng)
+    generator = np.random.default_rng(seed)
     shown = checks.flag("progress", progress)
     rows = [_drawn(answer, *redraw(generator)) for _ in _bar(range(count), shown)]
     names = ("workers", "learning_rate", "time_to_target", "time_of_plan")

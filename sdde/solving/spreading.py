@@ -21,7 +21,7 @@ from sdde.solving.running import Arrays, Block, Ready, Run
 from sdde.solving.sketch import FAN, SIZE
 
 Floats = NDArray[np.float64]
-_STEPS = 50_000_000  # path-steps of one block at most: about a tenth of a second
+_STEPS = 200_000_000  # path-steps of one block at most: about half a second
 _FEW_STEPS = 1_000_000  # and at least, so that sending it costs little
 _NUMBERS = 2_000_000  # kept of one block: 16 MB
 _EACH = 4  # blocks for each worker, so that all end at about the same time

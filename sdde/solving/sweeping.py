@@ -159,6 +159,11 @@ def sweep(
     most = available_threads() if threads is None else checks.integer("threads", threads, lowest=1)
     if not callable(progress):
         checks.flag("progress", progress)
+    if noise is not None:
+        checks.instance(
+            "noise", noise, Brownian, "an sdde.Brownian",
+            remedy="For example noise = sdde.Brownian(1, finest=0.01).",
+        )  # fmt: skip
     given = {
         "t_span": t_span, "dt": dt, "paths": paths, "method": method, "save": save,
         "until": until, "functionals": functionals, "noise": noise,

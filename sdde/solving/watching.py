@@ -172,7 +172,7 @@ def watch(
             "until", until, "is not an sdde.Hit",
             remedy="For example until = sdde.Hit(lambda t, x, delayed: x - 1.0).",
         )  # fmt: skip
-    named = functionals or {}
+    named = {} if functionals is None else functionals
     if not isinstance(named, Mapping):
         raise checks.fail(
             "functionals", functionals, "is not a dictionary of names",

@@ -12,7 +12,7 @@ import signal
 import warnings
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numba.core import compiler
@@ -149,6 +149,7 @@ def fuzz(examples):
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],  # an example says enough
     )
     @given(spoilt())
     def run(example):
