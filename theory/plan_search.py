@@ -110,7 +110,7 @@ def model_of(
         communication=communication, gradient_noise=objective.noise, arrivals="poisson",
         method=method,
     )  # fmt: skip
-    kind = arrivals or best_treatment(model)
+    kind = best_treatment(model) if arrivals is None else arrivals
     return model if kind == "poisson" else model.replace(arrivals=kind)
 
 
