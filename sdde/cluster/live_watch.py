@@ -41,17 +41,21 @@ def _dask() -> Any:
 
 @contextlib.contextmanager
 def connect(scheduler: str | None, workers: int, reach: float) -> Iterator[Any]:
-    """Yield a client of the given scheduler, or of a cluster that lives as long as the run."""
+    """Yield a client of the given scheduler, or of a cluster that lives as long as the run.
+
+    It never becomes dask's default: what the caller computes elsewhere stays where it was, also
+    when an address is refused and dask keeps a client that never connected.
+    """
     dask = _dask()
     if scheduler is not None:
         try:
-            client = dask.Client(scheduler, timeout=reach)
+            client = dask.Client(scheduler, timeout=reach, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise checks.fail(
                 "scheduler", scheduler, "cannot be reached", why=str(error),
                 remedy='For example scheduler = "tcp://127.0.0.1:8786" for `dask scheduler`.',
             ) from None  # fmt: skip
-        with client:
+        with client, client.as_current():
             yield client
         return
     with (
@@ -67,7 +71,8 @@ def connect(scheduler: str | None, workers: int, reach: float) -> Iterator[Any]:
             memory_limit=0,
             local_directory=folder,
         ) as cluster,
-        dask.Client(cluster) as client,
+        dask.Client(cluster, set_as_default=False) as client,
+        client.as_current(),
     ):
         yield client
 

@@ -18,6 +18,7 @@ import sdde
 from sdde.cluster import Softmax, live, live_run
 from sdde.cluster.parameter_server import ParameterServer
 
+dask = pytest.importorskip("dask")
 pytest.importorskip("dask.distributed")
 psutil = pytest.importorskip("psutil")
 
@@ -257,6 +258,7 @@ def test_misuse_is_refused_before_anything_starts(arguments, said, monkeypatch):
     monkeypatch.setattr(live_run, "REACH", 0.5)
     with pytest.raises(sdde.ArgumentError, match=said):
         live(**({"objective": line()} | arguments))
+    assert dask.config.get("scheduler", None) is None  # what others compute is not sent there
 
 
 @pytest.mark.parametrize("missing", ["dask.distributed", "sklearn.datasets"])
