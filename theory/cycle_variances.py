@@ -12,28 +12,26 @@ with the renewal measure *U* (`worker_renewals`). With :math:`f = X + \sum_a d_a
 .. math:: h(c) = X\,\Psi(T-c) + \sum_a d_a\bigl(e^{\sigma_a c}\Omega_a(T-c) - \Omega_0(T-c)\bigr),
           \qquad \Psi = K_P + \Omega_0 ,
 
-so its variance over cycles is made of convolutions. Exponents are those of the slowest wave of the
-mean, and two of the order of a cycle; what *f* has besides, the jumps of single arrivals, counts
-where it is read. Nothing here adds up workers. Derived in this project.
+so its variance over cycles is made of convolutions. The exponents are those of `cycle_shapes`; what
+*f* has besides, the jumps of single arrivals, counts where it is read. Nothing here adds up
+workers. Derived in this project.
 """
 
-import math
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .cycle_shapes import SHAPES, Shapes, shapes_of
 from .lattice import (
     CELLS,
-    convolved,
+    circled,
     correlation,
-    full_restored,
-    full_transform,
     halved,
     restored,
     transformed,
+    uncircled,
 )
 from .worker_renewals import WorkerRenewals
 
@@ -41,35 +39,15 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complexfloating[Any, Any]]
 
 ROUNDING = 1e-7  # of the energy of a kernel: beyond it growing weights blow rounding up
-_SHAPES = 4
-_FAST = (-1.0, -2.5)  # exponents of the order of a cycle
-_SLOW = 1e-3  # alpha times damping below which x hardly changes within a cycle
-_LATER = 1e-3  # weight of ages beyond all cycles, which later cycles see
-_DENSE = 6.0  # cycles within which changes since a reading are looked at closely
-_PAIRS = [(a, b) for a in range(_SHAPES + 2) for b in range(a, _SHAPES + 2)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Basis:
-    """Exponentials that changes since a reading are projected on, for one mode.
-
-    Attributes
-    ----------
-    exponents : numpy.ndarray, shape (shapes + 2,)
-        Of the functions Ψ, Ω of a constant, and Ω of each exponential.
-    mixing : numpy.ndarray, shape (shapes + 1, shapes + 2)
-        Takes these functions to what multiplies X and the real shapes.
-    ages : numpy.ndarray, shape (ages,)
-        Grid times since the reading.
-    shapes, project : numpy.ndarray, shape (shapes, ages)
-        Real shapes, and ``project @ change``, the parts of the shapes in a change.
-    """
-
-    exponents: Complexes
-    mixing: Complexes
-    ages: NDArray[np.int64]
-    shapes: Floats
-    project: Floats
+FIRST, SECOND = np.triu_indices(1 + SHAPES)  # pairs out of the reading and the shapes
+_TWICE = np.where(FIRST == SECOND, 1.0, 2.0)
+_A, _B = np.triu_indices(2 + SHAPES)  # pairs out of Psi, Omega_0 and the Omega of each shape
+_BOTH = np.where(_A == _B, 1.0, 2.0)
+_PLACE = np.zeros((2 + SHAPES, 2 + SHAPES), dtype=int)
+_PLACE[_A, _B] = _PLACE[_B, _A] = np.arange(_A.size)
+_GROWN = np.zeros((1 + SHAPES, 1 + SHAPES), dtype=int)
+_GROWN[FIRST, SECOND] = _GROWN[SECOND, FIRST] = np.arange(FIRST.size)
+_WITH = np.maximum(np.arange(2 + SHAPES) - 1, 0)  # the growth that goes with each function
 
 
 class CycleVariances:
@@ -86,15 +64,15 @@ class CycleVariances:
         Square of the answer to a kick at an arrival.
     memory_of_squares : numpy.ndarray, shape (modes, cells)
         As `WorkerRenewals.memory_in_time`, for changes of the mean square.
-    first : numpy.ndarray, shape (modes, cells)
-        Variance over the rest of the first cycle, from a start at 1.
+    cross : numpy.ndarray, shape (modes, pairs, cells)
+        Covariances, over cycles, of what the reading and the shapes of a change make, for the pairs
+        ``(FIRST, SECOND)``.
     """
 
     def __init__(self, means: WorkerRenewals, group: int) -> None:
         self.means, self.group = means, group
         self.rate = means.crew.rates[group]
         phi, kick = means.phi[group], means.kick_transform[group]
-        self.answer_transform = phi * kick
         self.lasting = restored(kick / (1.0 - phi))
         self.limit = means.share[group] / means.alpha[:, None]
         self.kick_square = means.kick[group] ** 2
@@ -102,31 +80,96 @@ class CycleVariances:
         square = means.others[group] ** 2
         square[:, 0] = 0.5
         self.memory_of_squares = means.memory_in_time(group, square)
-        self.under_way = restored(self.rate * (1.0 - phi) / means.slope)
-        self.plain = self._variance_of_lasting(means.mass[group])
-        self.first = self._variance_of_lasting(self.under_way)
-        modes = means.alpha.size
-        self.cross = np.zeros((modes, _SHAPES + 1, _SHAPES + 1, CELLS))
-        self.cross[:, 0, 0] = self.plain
-        self.part = np.zeros((modes, _SHAPES, CELLS))  # of the mean's change in each shape
-        self.bases: list[_Basis | None] = [None] * modes
-        damping = means.alpha * means.crew.workers
-        moves = (means.alpha * damping > _SLOW) & ~means.wild & (means.crew.workers > 1)
-        for i in np.flatnonzero(moves):
-            self._follow(int(i))
+        self.answer = restored(phi * kick)
+        self.cross = np.zeros((means.alpha.size, FIRST.size, CELLS))
+        self.shapes = shapes_of(means, group)
+        self._seen: dict[int, Seen] = {}
+        for shapes in self.shapes:
+            for k, i in enumerate(shapes.modes):
+                seen = Seen.of(self, shapes, k)
+                self.cross[i] = seen.covariances(means.mass[group][i])
+                self._seen[int(i)] = seen
+        self.cross[:, 0] = self._variance_of_lasting(means.mass[group])
+
+    @cached_property
+    def moving(self) -> NDArray[np.int64]:
+        """The modes that have shapes."""
+        return np.sort(np.concatenate([np.zeros(0, dtype=int), *(s.modes for s in self.shapes)]))
+
+    # ---- the mean -----------------------------------------------------------------------------
 
     @cached_property
     def driven(self) -> Floats:
         """What the changes of the mean make of the random cycles, over time."""
-        means = self.means
-        parts = np.concatenate([means.reading[self.group][:, None], self.part], axis=1)
-        total = np.zeros_like(means.phi[self.group])
-        for a in range(_SHAPES + 1):
-            for b in range(a, _SHAPES + 1):
-                weight = 1.0 if a == b else 2.0
-                source = transformed(halved(parts[:, a] * parts[:, b]))
-                total += weight * source * transformed(halved(self.cross[:, a, b]))
+        means, moving = self.means, self.moving
+        reading = means.reading[self.group]
+        total = transformed(halved(reading**2)) * transformed(halved(self.cross[:, 0]))
+        if moving.size:
+            parts = np.concatenate([reading[:, None], self._changes], axis=1)[moving]
+            source = transformed(halved(parts[:, FIRST[1:]] * parts[:, SECOND[1:]]))
+            source *= transformed(halved(self.cross[moving, 1:]))
+            total[moving] += np.einsum("p,mpk->mk", _TWICE[1:], source)
         return np.asarray(means.step * restored(total))
+
+    @cached_property
+    def first(self) -> Floats:
+        """Variances over the rest of the first cycle, from a start at 1, shape (modes, cells)."""
+        means = self.means
+        under_way = restored(self.rate * (1.0 - means.phi[self.group]) / means.slope)
+        out = self._variance_of_lasting(under_way)
+        for shapes in self.shapes:
+            falls, answered = self._heard(shapes)
+            fall, own = self._falls(shapes.modes)
+            change = np.einsum("mak,mk->ma", falls, fall) + np.einsum("mak,mk->ma", answered, own)
+            for i, parts in zip(shapes.modes, change, strict=True):
+                out[i] = self._seen[int(i)].variance(under_way[i], np.append(1.0, parts))
+        return out
+
+    @cached_property
+    def _changes(self) -> Floats:
+        """Parts of the mean's change in each shape, shape (modes, shapes, cells).
+
+        Since a reading the mean changes as it falls, but without the worker's own arrivals.
+        """
+        means, group = self.means, self.group
+        out = np.zeros((means.alpha.size, SHAPES, CELLS))
+        for shapes in self.shapes:
+            modes = shapes.modes
+            falls, answered = self._heard(shapes)
+            fall, own = self._falls(modes)
+            out[modes] = correlation(falls, fall[:, None]) + correlation(answered, own[:, None])
+            others = np.array(means.others[group][modes])
+            others[:, 0] = 1.0
+            behind = means.reading[group][modes] - means.mean[modes]
+            lost = np.einsum("maj,mj->ma", shapes.project, others[:, shapes.ages] - 1.0)
+            out[modes] += behind[:, None] * lost[..., None]
+        return out
+
+    def _falls(self, modes: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Return changes of the mean in each grid step, and the worker's own arrivals in it."""
+        means, group = self.means, self.group
+        mean, arriving = means.mean[modes], means.arriving[group][modes]
+        fall = np.diff(mean, axis=1, append=mean[:, -1:])
+        after = np.append(arriving[:, 1:], np.zeros((modes.size, 1)), axis=1)
+        step = means.step[modes]
+        return fall, means.alpha[modes, None] * self.rate * step * 0.5 * (arriving + after)
+
+    def _heard(self, shapes: Shapes) -> tuple[Floats, Floats]:
+        """Return parts of the shapes in a step of the mean, and in the others' answer to a kick,
+        each at every grid time after the reading.
+        """
+        project = shapes.on_grid
+        later = np.cumsum(project[..., ::-1], axis=-1)[..., ::-1]  # ages not before each time
+        others = np.array(self.means.others[self.group][shapes.modes])
+        others[:, 0] = 1.0
+        answer = 0.5 * (others + np.append(others[:, 1:], np.zeros((len(others), 1)), axis=1))
+        answer[:, -1] = 0.0
+        out = np.zeros((2, *project.shape))
+        out[0, ..., :-1] = later[..., 1:]
+        out[1, ..., :-1] = correlation(answer[:, None], project)[..., 1:]
+        return out[0], out[1]
+
+    # ---- what fluctuates ----------------------------------------------------------------------
 
     def fluctuating(self, exponent: Floats) -> Floats:
         """Return the variance per arrival of what fluctuates, decaying with `exponent` <= 0.
@@ -134,43 +177,44 @@ class CycleVariances:
         Changes of it since a reading are correlated with it as the answer to a kick is with itself;
         the worker's own part is left out.
         """
-        out = self.plain.copy()
-        for i, basis in enumerate(self.bases):
-            if basis is None:
-                continue
-            project, ages = basis.project, basis.ages
-            kick = halved(self.means.kick[self.group][i])
-            ahead = np.arange(CELLS) * self.means.step[i, 0] * exponent[i]
-            left = np.cumsum(kick[::-1] ** 2)[::-1]
-            faded = np.where(left > ROUNDING * left[0], np.exp(np.minimum(-ahead, 60.0)), 0.0)
+        out = self.cross[:, 0].copy()
+        for shapes in self.shapes:
+            modes, project, ages = shapes.modes, shapes.project, shapes.ages
+            kick = halved(self.means.kick[self.group][modes])
+            ahead = np.arange(CELLS) * (self.means.step[modes, 0] * exponent[modes])[:, None]
+            left = np.cumsum(kick[:, ::-1] ** 2, axis=1)[:, ::-1]
+            heard = left > ROUNDING * left[:, :1]
+            faded = np.where(heard, np.exp(np.minimum(-ahead, 60.0)), 0.0)
             together = correlation(kick * faded, kick)
-            together = together / together[0]
-            apart = np.abs(np.subtract.outer(ages, ages))
-            both = np.exp(ahead)[np.minimum.outer(ages, ages)] * together[apart]
-            together = together[ages]
-            both = both - together[:, None] - together + 1.0
-            others = 1.0 - float(self.means.share[self.group][i, 0])
-            linear = others * (project @ (together - 1.0))
-            square = others * (project @ both @ project.T)
+            together = together / together[:, :1]
+            earlier, apart = np.minimum.outer(ages, ages), np.abs(np.subtract.outer(ages, ages))
+            both = np.exp(ahead)[:, earlier] * together[:, apart]
+            together = together[:, ages]
+            both += 1.0 - together[:, :, None] - together[:, None]
+            others = 1.0 - self.means.share[self.group][modes]
+            linear = others * np.einsum("maj,mj->ma", project, together - 1.0)
+            square = others[..., None] * (project @ both @ project.transpose(0, 2, 1))
             # What is too rough for the shapes counts where it is read, not where it is summed.
-            rest = others * np.stack([together - 1.0, np.diag(both)])
-            rest[0] -= linear @ basis.shapes
-            rest[1] -= np.einsum("ac,ab,bc->c", basis.shapes, square, basis.shapes)
-            out[i] += self._where_read(i, ages, rest)
-            out[i] += 2.0 * np.tensordot(linear, self.cross[i, 0, 1:], 1)
-            out[i] += np.tensordot(square, self.cross[i, 1:, 1:], 2)
+            rest = np.stack([together - 1.0, np.diagonal(both, axis1=1, axis2=2)]) * others
+            rest[0] -= np.einsum("ma,maj->mj", linear, shapes.values)
+            rest[1] -= np.einsum("maj,maj->mj", square @ shapes.values, shapes.values)
+            weights = np.concatenate(
+                [2.0 * linear, (square[:, _UPPER[0], _UPPER[1]]) * _TWICE[1 + SHAPES :]], axis=1
+            )
+            out[modes] += np.einsum("mp,mpk->mk", weights, self.cross[modes, 1:])
+            out[modes] += self._where_read(modes, shapes.interpolated(rest))
         return out
 
-    def _where_read(self, i: int, ages: NDArray[np.int64], rest: Floats) -> Floats:
+    def _where_read(self, modes: NDArray[np.int64], rest: Floats) -> Floats:
         """Return what E[X D] and E[D^2] at the end of a cycle add where nothing else sees them."""
-        answer = restored(self.answer_transform[i])
-        mass = self.means.mass[self.group][i]
-        every = np.arange(CELLS)
-        linear, square = (mass * np.interp(every, ages, each) for each in rest)
-        return restored(
-            transformed(linear) * transformed(2.0 * self.lasting[i] * answer)
-            + transformed(square) * transformed(answer**2)
-        )
+        chance = transformed(self.means.mass[self.group][modes] * rest)
+        linear, square = self._answers
+        return restored(chance[0] * linear[modes] + chance[1] * square[modes])
+
+    @cached_property
+    def _answers(self) -> tuple[Complexes, Complexes]:
+        """Transforms of what a reading's own part and its square are answered by."""
+        return transformed(2.0 * self.lasting * self.answer), transformed(self.answer**2)
 
     def _variance_of_lasting(self, mass: Floats) -> Floats:
         r"""Return :math:`\mathrm{Var}\,\Psi(t - C)` for times C with these probabilities."""
@@ -184,117 +228,83 @@ class CycleVariances:
         first = restored(chance * transformed(after)) - self.limit * left
         return np.asarray(second - first**2)
 
-    def _follow(self, i: int) -> None:
-        """Fill in what depends on changes since a reading, for one mode."""
-        means, group = self.means, self.group
-        step = float(means.step[i, 0])
-        basis = self._basis(i)
-        self.bases[i] = basis
-        times = np.arange(CELLS) * step
-        grown = np.exp(np.multiply.outer(basis.exponents, times))
-        weighed = means.renewals[group][i] * grown[1:]
-        functions = np.concatenate(
-            [self.lasting[i][None] + 0j, convolved(weighed, restored(self.answer_transform[i]))]
-        )
-        seen = _Seen(functions, grown)
-        raw = seen.covariances(means.mass[group][i])
-        mixed = np.tensordot(basis.mixing, np.tensordot(basis.mixing, raw, (1, 1)), (1, 1))
-        self.cross[i] = mixed.real
-        self.cross[i, 0, 0] = self.plain[i]
-        # Changes of the mean since a reading: as it falls, but without the worker's own arrivals.
-        project, ages = basis.project, basis.ages
-        others = np.array(means.others[group][i])
-        others[0] = 1.0
-        answer = 0.5 * (others[:-1] + others[1:])
-        since = ages[:, None] - np.arange(1, CELLS)
-        answered = np.where(since >= 0, answer[np.clip(since, 0, CELLS - 2)], 0.0)
-        fall = np.diff(means.mean[i], append=means.mean[i, -1])
-        arriving = means.arriving[group][i]
-        own = means.alpha[i] * self.rate * step * 0.5 * (arriving + np.append(arriving[1:], 0.0))
-        behind = means.reading[group][i] - means.mean[i]
-        for a in range(_SHAPES):
-            falls = project[a] @ (since >= 0)
-            self.part[i, a] = correlation(np.append(falls, 0.0), fall)
-            self.part[i, a] += correlation(np.append(project[a] @ answered, 0.0), own)
-            self.part[i, a] += behind * (project[a] @ (others[ages] - 1.0))
-        # The first cycles, from the start that held until time zero.
-        change = project @ ((since >= 0) @ fall[:-1] + answered @ own[:-1])
-        parts = np.append(1.0, change) @ basis.mixing
-        self.first[i] = seen.variance(self.under_way[i], parts)
 
-    def _basis(self, i: int) -> _Basis:
-        """Return exponents, and the projection of changes on them, for one mode."""
-        means = self.means
-        step, cycle = float(means.step[i, 0]), 1.0 / self.rate
-        root = complex(means.roots[i])
-        slow = complex(min(root.real, -1e-3), root.imag)
-        pair = [slow, slow.conjugate()] if root.imag else [slow, 2.0 * slow]
-        exponents = np.array([0.0, 0.0, *pair, *(rate / cycle for rate in _FAST)], dtype=complex)
-        mixing = np.zeros((_SHAPES + 1, _SHAPES + 2), dtype=complex)
-        mixing[0, 0] = 1.0
-        if root.imag:
-            mixing[1, 2:4], mixing[2, 2:4] = 0.5, (-0.5j, 0.5j)
-        else:
-            mixing[1, 2], mixing[2, 3], mixing[2, 1] = 1.0, 1.0, -1.0
-        mixing[3, 4] = mixing[4, 5] = 1.0
-        mixing[[1, 3, 4], 1] = -1.0
-        mass = means.mass[self.group][i]
-        inside = np.cumsum(mass)
-        longest = max(int(np.searchsorted(inside, 1.0 - 1e-6)) + 2, int(_DENSE * cycle / step))
-        ages = _ages(longest, int(_DENSE * cycle / step))
-        width = np.diff(ages, prepend=0) * step
-        waves: Any = np.exp(np.multiply.outer(exponents, ages * step))
-        shapes = (mixing[1:] @ waves).real
-        left = np.maximum(1.0 - inside[ages] + mass[ages], _LATER)  # that a cycle is longer
-        weight = np.sqrt(left * np.maximum(width, step))
-        project = np.linalg.pinv((shapes * weight).T, rcond=1e-6) * weight
-        return _Basis(exponents, mixing, ages, shapes, project)
+_UPPER = np.triu_indices(SHAPES)
 
 
-class _Seen:
-    r"""Functions :math:`e^{\sigma_a C} R_a(T - C)` of a random time C, for all T >= 0 of the grid.
+class Seen:
+    r"""What a reading and the shapes of a change since make at a later time, for one mode.
+
+    They are products :math:`e^{\sigma_a C} R_a(T - C)` of functions of the random time C at which
+    the cycle ends, for all T >= 0 of the grid.
 
     Parameters
     ----------
-    functions : array, shape (functions, cells)
-        The :math:`R_a`; the first one jumps at zero.
-    grown : array, shape (functions, cells)
-        The :math:`e^{\sigma_a c}`.
+    functions : array, shape (2 + shapes, cells)
+        Ψ, which jumps at zero, :math:`\Omega_0` and the :math:`\Omega_a`; of a wave, its real and
+        imaginary part.
+    growth : array, shape (1 + shapes, cells)
+        One, and the :math:`e^{\sigma_a c}`.
+    start : array, shape (shapes,)
+        How much of :math:`\Omega_0` is taken off each.
+    turning : bool
+        Whether the first two shapes are a wave.
     """
 
-    def __init__(self, functions: Complexes, grown: Complexes) -> None:
-        self.first, self.second = (np.array([pair[k] for pair in _PAIRS]) for k in (0, 1))
-        products = functions[self.first] * functions[self.second]
+    def __init__(self, functions: Floats, growth: Floats, start: Floats, *, turning: bool) -> None:
+        products = functions[_A] * functions[_B]
         products[0, 0] = 2.0 * functions[0, 0] ** 2  # the mean of squares on both sides of a jump
-        self.count = len(functions)
-        self.terms = full_transform(np.concatenate([products, functions]))
-        self.growth = np.concatenate([grown[self.first] * grown[self.second], grown])
+        self.terms = circled(np.concatenate([products, functions]))
+        self.growth = growth[FIRST] * growth[SECOND]
+        self.start, self.turning = start, turning
 
-    def covariances(self, mass: Floats) -> Complexes:
-        """Return their covariances over C with these probabilities."""
-        moments = full_restored(full_transform(mass * self.growth) * self.terms)
-        together, means = moments[: -self.count], moments[-self.count :]
-        out = np.empty((self.count, self.count, CELLS), dtype=complex)
-        out[self.first, self.second] = together - means[self.first] * means[self.second]
-        out[self.second, self.first] = out[self.first, self.second]
-        return out
+    @classmethod
+    def of(cls, cycles: CycleVariances, shapes: Shapes, k: int) -> "Seen":
+        """Return it for the mode at place `k` among those with the same grid."""
+        i, growth = shapes.modes[k], shapes.growth[k]
+        weighed = circled(cycles.means.renewals[cycles.group][i] * growth)
+        functions = uncircled(weighed * circled(cycles.answer[i]))
+        functions = np.concatenate([cycles.lasting[i][None], functions])
+        return cls(functions, growth, shapes.start[k], turning=bool(shapes.turning[k]))
 
-    def variance(self, mass: Floats, parts: Complexes) -> Floats:
+    def _moments(self, mass: Floats) -> tuple[Complexes, Complexes]:
+        """Return the transforms of second and first moments over C with these probabilities."""
+        chance = circled(mass * self.growth)
+        product, plain = self.terms[: _A.size], self.terms[_A.size :]
+        second = chance[_GROWN[_WITH[_A], _WITH[_B]]] * product
+        first = chance[_GROWN[0, _WITH]] * plain
+        if not self.turning:
+            return second, first
+        # The wave is (g + ih)(F + iG), and its parts gF - hG and hF + gG are functions 2 and 3.
+        for x in (0, 1, 4, 5):
+            g, h = chance[_GROWN[_WITH[x], 1]], chance[_GROWN[_WITH[x], 2]]
+            real, imaginary = product[_PLACE[x, 2]], product[_PLACE[x, 3]]
+            second[_PLACE[x, 2]] = g * real - h * imaginary
+            second[_PLACE[x, 3]] = h * real + g * imaginary
+        g, h = chance[1], chance[2]
+        first[2], first[3] = g * plain[2] - h * plain[3], h * plain[2] + g * plain[3]
+        gg, gh, hh = chance[_GROWN[1, 1]], chance[_GROWN[1, 2]], chance[_GROWN[2, 2]]
+        real, mixed, imaginary = (product[_PLACE[a, b]] for a, b in ((2, 2), (2, 3), (3, 3)))
+        second[_PLACE[2, 2]] = gg * real - 2.0 * gh * mixed + hh * imaginary
+        second[_PLACE[2, 3]] = gh * (real - imaginary) + (gg - hh) * mixed
+        second[_PLACE[3, 3]] = hh * real + 2.0 * gh * mixed + gg * imaginary
+        return second, first
+
+    def covariances(self, mass: Floats) -> Floats:
+        """Return their covariances over C with these probabilities, for ``(FIRST, SECOND)``."""
+        second, first = self._moments(mass)
+        moments = uncircled(np.concatenate([second, first]))
+        raw, means = moments[: _A.size], moments[_A.size :]
+        raw = raw - means[_A] * means[_B]
+        less = np.append(0.0, self.start)[:, None]
+        a, b = np.where(FIRST, FIRST + 1, 0), np.where(SECOND, SECOND + 1, 0)
+        out = raw[_PLACE[a, b]] - less[SECOND] * raw[_PLACE[a, 1]]
+        return out - less[FIRST] * (raw[_PLACE[1, b]] - less[SECOND] * raw[_PLACE[1, 1]])
+
+    def variance(self, mass: Floats, parts: Floats) -> Floats:
         """Return the variance of their sum, each times its part."""
-        weights = np.where(self.first == self.second, 1.0, 2.0)
-        weights = weights * parts[self.first] * parts[self.second]
-        moments = full_transform(mass * self.growth) * self.terms
-        sums = np.stack([weights @ moments[: -self.count], parts @ moments[-self.count :]])
-        second, mean = full_restored(sums).real
-        return second - mean**2
-
-
-def _ages(longest: int, dense: int) -> NDArray[np.int64]:
-    """Return grid times: every second up to `dense`, then ever fewer up to `longest`."""
-    longest = min(max(longest, 8), CELLS - 2)
-    near = np.arange(0, min(dense, longest) + 2, 2)
-    if near[-1] >= longest:
-        return near
-    count = math.ceil(math.log(longest / near[-1]) / 0.15) + 1
-    far = np.geomspace(near[-1], longest, count)[1:]
-    return np.unique(np.append(near, np.ceil(far).astype(int)))
+        parts = np.concatenate([parts[:1], [-float(parts[1:] @ self.start)], parts[1:]])
+        second, first = self._moments(mass)
+        sums = np.stack([(_BOTH * parts[_A] * parts[_B]) @ second, parts @ first])
+        square, mean = uncircled(sums)
+        return square - mean**2

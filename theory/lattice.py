@@ -57,23 +57,17 @@ def integral(function: Floats, step: Floats) -> Floats:
 
 def correlation(first: Floats, second: Floats) -> Floats:
     """Return ``sum_k first[k] second[k + j]`` for each shift j >= 0."""
-    product = np.conj(np.fft.rfft(first, _LENGTH)) * np.fft.rfft(second, _LENGTH)
-    return np.fft.irfft(product, _LENGTH)[..., :CELLS]
+    return uncircled(np.conj(circled(first)) * circled(second))
 
 
-def convolved(first: Complexes | Floats, second: Complexes | Floats) -> Complexes:
-    """Return ``sum_j first[k - j] second[j]`` along the last axis."""
-    return full_restored(full_transform(first) * full_transform(second))
+def circled(function: Floats) -> Complexes:
+    """Return transforms on the unit circle; products of them convolve."""
+    return np.fft.rfft(function, _LENGTH, axis=-1)
 
 
-def full_transform(function: Complexes | Floats) -> Complexes:
-    """Return transforms on the unit circle, of complex values too; products convolve them."""
-    return np.fft.fft(function, _LENGTH, axis=-1)
-
-
-def full_restored(transform: Complexes) -> Complexes:
+def uncircled(transform: Complexes) -> Floats:
     """Return the values that have these transforms on the unit circle."""
-    return np.fft.ifft(transform, axis=-1)[..., :CELLS]
+    return np.fft.irfft(transform, _LENGTH, axis=-1)[..., :CELLS]
 
 
 @lru_cache(maxsize=512)

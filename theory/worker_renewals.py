@@ -121,6 +121,8 @@ class WorkerRenewals:
         For each group: cycle law, renewal measure, response :math:`K'` of the other workers,
         response :math:`K_P` to a kick at an arrival, mean *b* at a reading, mean reading in what
         arrives.
+    still : list of numpy.ndarray, shape (modes, cells)
+        For each group: the memory of the other workers, :math:`K'` times renewals less their rate.
     mean : numpy.ndarray, shape (modes, cells)
         The mean *m* of a start at 1.
     wild : numpy.ndarray, shape (modes,)
@@ -161,7 +163,8 @@ class WorkerRenewals:
                 kernel = restored(1.0 / self._denominator(rough, left) / self.step)
                 gains.append(1.0 / (1.0 + a * self.phi[i] * self.memory(i, kernel)))
             self.others.append(restored(1.0 / self._denominator(gains, fewer) / self.step))
-        self.memories = [self.memory(j, self.others[j]) for j in groups]
+        self.still = [self.memory_in_time(j, self.others[j]) for j in groups]
+        self.memories = [transformed(memory) for memory in self.still]
         gains = [1.0 / (1.0 + a * p * w) for p, w in zip(self.phi, self.memories, strict=True)]
         denominator = self._denominator(gains, list(crew.counts))
         # Zeros inside the circle: a mean that grows too fast to be restored, and what follows is
@@ -183,7 +186,10 @@ class WorkerRenewals:
             self.reading.append(b)
             self.arriving.append(restored(arriving))
             self.arriving[-1][:, 0] = 1.0
-        slow = [r / (1.0 + a * self._sum_of_memory(j)) for j, r in enumerate(crew.rates)]
+        slow = [
+            r / (1.0 + a * memory.sum(axis=1, keepdims=True))
+            for r, memory in zip(crew.rates, self.still, strict=True)
+        ]
         total = np.sum([c * s for c, s in zip(crew.counts, slow, strict=True)], axis=0)
         self.share = [s / total for s in slow]
 
@@ -196,10 +202,6 @@ class WorkerRenewals:
         product = kernel * self.renewals[group]
         product[:, 0] = self.renewals[group][:, 0]  # the atom meets the value after the jump
         return product - self.step * self.crew.rates[group] * kernel
-
-    def _sum_of_memory(self, group: int) -> Floats:
-        memory = self.memory_in_time(group, self.others[group])
-        return memory.sum(axis=1, keepdims=True)
 
     def _denominator(self, gains: list[Complexes], counts: list[int]) -> Complexes:
         total = np.sum(
@@ -224,15 +226,20 @@ class WorkerRenewals:
         """
         whole = np.sum(self.kick, axis=0)
         guess = np.array([_wave(k, h) for k, h in zip(whole, self.step[:, 0], strict=True)])
-        first, second = guess, guess * (1.0 + 1e-4) + 1e-7j * (np.imag(guess) != 0.0)
-        value, after = self._characteristic(first), self._characteristic(second)
+        first, second = guess.copy(), guess * (1.0 + 1e-4) + 1e-7j * (np.imag(guess) != 0.0)
+        left = np.arange(guess.size)
+        value, after = self._characteristic(first, left), self._characteristic(second, left)
         with np.errstate(all="ignore"):
             for _ in range(12):
-                move = after * (second - first) / (after - value)
+                move = after * (second[left] - first[left]) / (after - value)
                 move = np.where(np.isfinite(move), move, 0.0)
-                first, value = second, after
-                second = second - move
-                after = self._characteristic(second)
+                first[left], value = second[left], after
+                second[left] -= move
+                on = np.abs(move) > 1e-14 * np.abs(second[left])
+                left, value = left[on], value[on]
+                if not left.size:
+                    break
+                after = self._characteristic(second[left], left)
         rate = _decay(whole, self.step)
         near = np.isfinite(second) & (np.abs(second - guess) < 0.2 * (np.abs(guess) + 0.1))
         # A heavy tail has no root, or a meaningless one; the kernel's own decay always stands.
@@ -242,17 +249,18 @@ class WorkerRenewals:
         root = np.where(np.abs(np.imag(root)) < 1e-7 * np.abs(root), np.real(root) + 0j, root)
         return np.where(self.wild, GROWTH / self.step[:, 0] + 0j, root)
 
-    def _characteristic(self, s: Complexes) -> Complexes:
-        wave = np.exp(np.clip(-np.real(s)[:, None] * self.step, -60.0, 2.0) * np.arange(CELLS))
-        wave = wave * np.exp(-1j * np.imag(s)[:, None] * self.step * np.arange(CELLS))
-        tangent = np.tanh(0.5 * s * self.step[:, 0]) * 2.0 / self.step[:, 0]
-        out = np.array(tangent, dtype=complex)
+    def _characteristic(self, s: Complexes, modes: NDArray[np.int64]) -> Complexes:
+        """Return the denominator of the kernel at one place for each of these modes."""
+        step = self.step[modes, 0]
+        place = np.maximum(s.real * step, -2.0) + 1j * s.imag * step
+        wave = np.exp(np.multiply.outer(-place, np.arange(CELLS)))
+        out = np.tanh(0.5 * s * step) * 2.0 / step
         with np.errstate(all="ignore"):
-            for j in range(len(self.crew.laws)):
-                phi = np.sum(self.mass[j] * wave, axis=1)
-                memory = np.sum(self.memory_in_time(j, self.others[j]) * wave, axis=1)
-                flow = self.alpha * self.crew.counts[j] * self.crew.rates[j]
-                out = out + flow * phi / (1.0 + self.alpha * phi * memory)
+            for j, (mass, memory) in enumerate(zip(self.mass, self.still, strict=True)):
+                phi = np.einsum("mk,mk->m", mass[modes], wave)
+                memory = np.einsum("mk,mk->m", memory[modes], wave)
+                flow = self.alpha[modes] * self.crew.counts[j] * self.crew.rates[j]
+                out = out + flow * phi / (1.0 + self.alpha[modes] * phi * memory)
         return out
 
 
