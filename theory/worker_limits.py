@@ -18,7 +18,7 @@ from sdde import checks
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import Law, as_law
 
-from . import exact
+from . import exact, fixed_cycles
 from .arrivals import Arrivals, exact_kind, scales
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
@@ -175,6 +175,8 @@ def is_bounded(stream: Arrivals, alpha: Floats) -> bool:
         return float(alpha.max()) < 2.0 * stream.group and mean_is_stable(stream, alpha)
     if stream.kind == "exact":
         return mean_is_stable(stream, alpha) and mean_square_index(stream, alpha.max()) < 1.0
+    if stream.kind == "renewal" and _fixed(stream):
+        return divergence_index(stream, float(alpha.max())) < 1.0
     if stream.kind == "renewal":  # the largest decides
         nodes = gather(alpha, stream.kind)[0]  # their squares are asked for next, and kept
         if nodes[-1] < alpha.max():
@@ -210,6 +212,9 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
         return alpha**2 * stream.workers / (2.0 + alpha)
     if kind == "memoryless":
         return alpha / largest_alpha(stream)
+    if stream.kind == "renewal" and (cycles := _fixed(stream)):
+        reach = alpha * fixed_cycles.longest_reach(cycles)
+        return reach if reach < 1.0 else alpha / fixed_cycles.largest_alpha(cycles)
     if stream.kind == "renewal":
         squares = worker_squares(stream, np.array([alpha]))
         stable = squares.means.roots[0].real < 0.0
@@ -263,7 +268,8 @@ def largest_alpha(stream: Arrivals) -> float:
             high *= 2.0
         return root_between(growth, 1e-12, high)
     if stream.kind == "renewal":
-        return _largest_by_grids(stream)
+        cycles = _fixed(stream)
+        return fixed_cycles.largest_alpha(cycles) if cycles else _largest_by_grids(stream)
     unit = scales(stream)
     limit = float(stability_limit(unit.law))
     per_damping = 1.0 / (unit.gain * unit.flow)
@@ -297,6 +303,13 @@ def _largest_by_grids(stream: Arrivals) -> float:
         low = float(grid[first - 1]) if first else low
         high = float(grid[first]) if first < grid.size else high
     return 0.5 * (low + high)
+
+
+def _fixed(stream: Arrivals) -> tuple[float, ...]:
+    """Return the cycles of unequal workers whose cycles never vary; nothing for others."""
+    if len(stream.cycles) == 1 or any(law.kind != "constant" for law in stream.cycles):
+        return ()
+    return tuple(sorted(law.mean for law in stream.cycles))
 
 
 def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
