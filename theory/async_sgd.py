@@ -174,11 +174,11 @@ class AsyncSGD:
         negative where the mean diverges. The expected noise-free loss falls at about twice this
         rate.
         """
-        some = np.unique(self.eigenvalues)
-        if self.stream.kind != "renewal" or some.size > 12:
-            # It rises with the damping up to critical damping and falls afterwards; the squares of
-            # a few workers' renewals have solved all of few eigenvalues already.
-            some = some[[0, -1]]
+        if self.stream.kind == "renewal":  # the squares of these have found their roots already
+            some = gather(self.learning_rate * self.eigenvalues, "renewal")[0]
+            return float(worker_limits.mean_rates(self.stream, some).min())
+        # It rises with the damping up to critical damping and falls afterwards.
+        some = np.unique(self.eigenvalues)[[0, -1]]
         return float(worker_limits.mean_rates(self.stream, self.learning_rate * some).min())
 
     @cached_property

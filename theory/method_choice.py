@@ -10,7 +10,8 @@ from typing import Any
 
 from sdde.errors import ArgumentError
 
-from .method_search import MethodSearch, Point, Question, search_family
+from .family_search import search_family
+from .method_search import MethodSearch, Point, Question
 from .plan_methods import Family, is_synchronous
 
 _CLEARLY = 1.01  # times the time of a fixed method

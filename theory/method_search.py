@@ -18,7 +18,7 @@ from sdde.equation.laws import as_law
 from sdde.errors import ArgumentError
 
 from .async_sgd import AsyncSGD
-from .plan_methods import Family, is_compensated, is_synchronous, least_workers
+from .plan_methods import is_compensated, is_synchronous, least_workers
 from .plan_search import PlanRow, compensated_of, model_of, rounds_of
 from .side_by_side import times_to
 from .synchronous import SynchronousSGD
@@ -30,7 +30,6 @@ _BEFORE = 0.01  # how far from such a jump a learning rate stays, relative to it
 _WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the learning rate that should be best
 _POLISHED = 5  # numbers of workers whose learning rates are looked at closely
 _BEATEN = 1.5  # times the best time known, from which a table stays coarse
-_HOPELESS = 3.0  # times the best time known, from which a family is given up early
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,7 @@ class Question:
         key = (name, model.workers)
         sure, lost = self.edges.get(key, (0.0, math.inf))
         if sure < eta < lost:  # what is stable at one learning rate is so at smaller ones
-            beyond = eta / (1.0 - self.limits.margin)
-            if model.replace(learning_rate=beyond).is_mean_square_stable():
+            if _is_bounded(model, eta / (1.0 - self.limits.margin)):
                 sure = eta
             else:
                 lost = eta
@@ -222,6 +220,13 @@ class Question:
         return best
 
 
+def _is_bounded(model: Any, eta: float) -> bool:
+    """Return whether the expected loss stays bounded at a learning rate."""
+    if isinstance(model, AsyncSGD) and model.stream.kind == "renewal":  # the largest decides
+        return divergence_index(model.stream, eta * float(model.eigenvalues.max())) < 1.0
+    return bool(model.replace(learning_rate=eta).is_mean_square_stable())
+
+
 def _lowest(points: dict[float, Point], sides: list[float], best: Point) -> list[float]:
     """Return where a parabola through the best point and its neighbours is lowest."""
     if len(sides) < 2 or not all(math.isfinite(points[eta].time) for eta in sides):
@@ -271,7 +276,10 @@ class MethodSearch:
         """Return the most workers for which the learning rate keeps its margin; 0 if none."""
         if self.question.eta is None:
             return self.most
-        found = largest_count(self._nearness, self.most, least=self.least, most=self.most)
+        # A damping of one is stable under every law.
+        start = 1.0 / (self.question.eta * float(self.question.objective.eigenvalues.max()))
+        start = min(max(round(start), self.least), self.most)
+        found = largest_count(self._nearness, start, least=self.least, most=self.most)
         return int(found) if found >= self.least else 0
 
     def run(self, seeds: tuple[int, ...] = (), rival: float = math.inf) -> None:
@@ -281,6 +289,8 @@ class MethodSearch:
         """
         points = 20 if self.question.eta is not None else 9
         counts = np.geomspace(self.least, self.most, points).round().astype(int)
+        safe, beyond = np.split(counts, [np.searchsorted(counts, self.safe, side="right")])
+        counts = np.concatenate([safe, beyond[:2], beyond[-1:]])  # enough to show where it ends
         extra = [n for n in seeds if self.least <= n <= self.most]
         self._try_all(np.unique([*counts, max(self.least, self.safe), *extra]))
         coarse = self.best()
@@ -294,6 +304,9 @@ class MethodSearch:
             at = known.index(best.workers)
             low, high = known[max(at - 1, 0)], known[min(at + 1, len(known) - 1)]
             inner = 9 if self.question.eta is not None else 5
+            if low < self.safe < high:
+                inner = 2 + (inner - 2) * (self.safe - low) // (high - low)
+                high = self.safe
             grid = np.unique(np.linspace(low, high, inner).round().astype(int))
             new = [int(n) for n in grid if n not in self.rows]
             if self.question.eta is None:  # a flat optimum: neighbours closer than 2 % say nothing
@@ -331,18 +344,43 @@ class MethodSearch:
         """Try numbers between the last good one and the next, so that the range is known."""
         best = self.best()
         assert best is not None
+        least = 0.0 if self.question.eta is not None else 0.1
         for side in (-1, 1):
+            before = 0
             for _ in range(12):
                 known = sorted(self.rows)
                 good = [row.workers for row in self.near()]
                 edge = good[0] if side < 0 else good[-1]
                 at = known.index(edge) + side
-                if not 0 <= at < len(known):
+                if not 0 <= at < len(known) or edge == self.safe < known[at]:
                     break
                 gap = abs(known[at] - edge)
-                if gap <= max(1, (0 if self.question.eta is not None else 0.1) * edge):
+                if gap <= max(1, least * edge):
                     break
-                self._try_all([(edge + known[at]) // 2])
+                slow = before > 0 and gap > 0.6 * before
+                self._try_all([self._edge_between(edge, known[at], halfway=slow)])
+                before = gap
+
+    def _edge_between(self, good: int, bad: int, *, halfway: bool) -> int:
+        """Return where the time should pass its limit, between a good number and one that is not.
+
+        Interpolates logarithms of the time, or takes the middle.
+        """
+        best = self.best()
+        assert best is not None
+        times = [self.rows[n].time_to_target for n in (good, bad)]
+        middle = (good + bad) // 2
+        if (
+            halfway
+            or not math.isfinite(times[1])
+            or not times[0] < times[1]
+            or self.rows[bad].breaks
+        ):
+            return middle
+        limit = max(NEAR * best.time_to_target, times[0])
+        share = math.log(limit / times[0]) / math.log(times[1] / times[0])
+        at = round(good + share * (bad - good))
+        return min(max(at, min(good, bad) + 1), max(good, bad) - 1)
 
     def _try_all(self, counts: Any) -> None:
         for count in counts:
@@ -406,79 +444,6 @@ def mean_staleness(model: Any) -> float:
         return (stream.workers - 1.0) / stream.group
     share = (stream.workers - 1.0) / stream.workers
     return share * stream.rate * stream.delay.mean
-
-
-def search_family(
-    question: Question, family: Family, known: Point | None, rival: float = math.inf
-) -> Point | None:
-    """Return the best point of a family.
-
-    Workers, the family's number and the learning rate are moved by factors, one at a time, as long
-    as the time gets shorter; the factors shrink until they do not matter. `known` is a good point
-    of another method, from which to begin; `rival` the best time of any method.
-    """
-    most = question.limits.most
-    counts = {most, max(1, most // 4)} if known is None else {known.workers, most}
-    best: Point | None = None
-    value = math.nan
-    for count in sorted(counts):
-        for start in family.starts:
-            size = count if family.whole else 1.0
-            if family.scale is not None:
-                size = family.scale(question.objective)
-            method, number = family.at(start * size, count)
-            near = None if known is None else _scaled_rate(question, method, count, known)
-            point = question.try_one(method, count, near) if near and question.eta is None else None
-            if point is None or not math.isfinite(point.time):
-                point = question.best_rate(method, count)
-            if best is None or point.time < best.time:
-                best, value = point, number
-    if best is None or not math.isfinite(best.time):
-        return None
-    steps = [2.0, 2.0 if family.whole else 1.6, 1.5 if question.eta is None else 1.0]
-    while max(steps) > 1.04:
-        if max(steps) < 1.5 and best.time > _HOPELESS * rival:
-            return best
-        better = False
-        for which, step in enumerate(steps):
-            for factor in (step, 1.0 / step) if step > 1.0 else ():
-                point, number = _moved(question, family, best, value, which, factor)
-                if point.time < best.time:
-                    best, value, better = point, number, True
-                    break
-        if not better:
-            steps = [math.sqrt(step) for step in steps]
-    return best
-
-
-def _scaled_rate(question: Question, method: Any, workers: int, known: Point) -> float:
-    """Return the learning rate with the damping of a known point."""
-    there = question.model(known.method, known.workers, known.learning_rate)
-    here = question.model(method, workers, known.learning_rate)
-    ratio = float(there.damping.max()) / float(here.damping.max())
-    return known.learning_rate * min(max(ratio, 0.1), 10.0)
-
-
-def _moved(
-    question: Question, family: Family, best: Point, value: float, which: int, factor: float
-) -> tuple[Point, float]:
-    """Return the point with one of its three numbers moved by a factor."""
-    workers, eta = best.workers, best.learning_rate
-    if which == 0:
-        step = factor * workers
-        workers = int(max(step, workers + 1) if factor > 1.0 else min(step, workers - 1))
-        workers = min(max(workers, 1), question.limits.most)
-    if which == 1:
-        step = value * factor
-        if family.whole:
-            step = max(step, value + 1) if factor > 1.0 else min(step, value - 1)
-        value = step
-    if which == 2:
-        eta = best.learning_rate * factor
-    method, value = family.at(value, workers)
-    if which != 2 and question.eta is None and workers != best.workers:
-        eta = _scaled_rate(question, method, workers, best)
-    return question.try_one(method, workers, eta), value
 
 
 def system_limits(system: System) -> dict[str, float]:

@@ -62,11 +62,14 @@ def gather(alpha: Floats, kind: str = "") -> tuple[Floats, Floats]:
         shares = np.zeros((alpha.size, distinct.size))
         shares[np.arange(alpha.size), inverse] = 1.0
         return distinct, shares
-    angle = np.pi * (np.arange(count) + 0.5) / count
-    nodes = np.cos(angle)[::-1]
+    # Extremes of a Chebyshev polynomial, so that the least and the largest value are nodes.
+    nodes = -np.cos(np.pi * np.arange(count) / (count - 1))
     middle = 0.5 * math.log(distinct[-1] * distinct[0])
     at = np.clip((np.log(alpha) - middle) / (0.5 * span), -1.0, 1.0)
-    basis = chebyshev.chebvander(nodes, count - 1)
-    basis[:, 0] *= 0.5
-    shares = chebyshev.chebvander(at, count - 1) @ basis.T * (2.0 / count)
-    return np.exp(middle + 0.5 * span * nodes), shares
+    basis = chebyshev.chebvander(nodes, count - 1) * (2.0 / (count - 1))
+    for ends in (basis, basis.T):
+        ends[[0, -1]] *= 0.5
+    shares = chebyshev.chebvander(at, count - 1) @ basis.T
+    points = np.exp(middle + 0.5 * span * nodes)
+    points[[0, -1]] = distinct[[0, -1]]
+    return points, shares

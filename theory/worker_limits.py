@@ -9,6 +9,7 @@ derived in this project; nothing here knows losses.
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
 from .squares import DIRECT, gather
-from .worker_renewals import worker_renewals
-from .worker_squares import worker_squares
+from .worker_renewals import Crew, crew_of, worker_renewals
+from .worker_squares import squares_of, worker_squares
 
 if TYPE_CHECKING:
     from .async_sgd import AsyncSGD
@@ -179,8 +180,6 @@ def is_bounded(stream: Arrivals, alpha: Floats) -> bool:
         return divergence_index(stream, float(alpha.max())) < 1.0
     if stream.kind == "renewal":  # the largest decides
         nodes = gather(alpha, stream.kind)[0]  # their squares are asked for next, and kept
-        if nodes[-1] < alpha.max():
-            nodes = np.array([alpha.max()])
         return bool(worker_squares(stream, nodes).bounded[-1])
     unit, some = scales(stream), _some(alpha)
     energy = kernel_energy(unit.law, unit.damping(some))
@@ -269,7 +268,9 @@ def largest_alpha(stream: Arrivals) -> float:
         return root_between(growth, 1e-12, high)
     if stream.kind == "renewal":
         cycles = _fixed(stream)
-        return fixed_cycles.largest_alpha(cycles) if cycles else _largest_by_grids(stream)
+        if cycles:
+            return fixed_cycles.largest_alpha(cycles)
+        return _largest_by_grids(crew_of(stream))
     unit = scales(stream)
     limit = float(stability_limit(unit.law))
     per_damping = 1.0 / (unit.gain * unit.flow)
@@ -287,14 +288,15 @@ def largest_alpha(stream: Arrivals) -> float:
     return root_between(room, 1e-6 * high, high) * per_damping
 
 
-def _largest_by_grids(stream: Arrivals) -> float:
+@lru_cache(maxsize=64)
+def _largest_by_grids(crew: Crew) -> float:
     """Return the limit of workers as renewal processes: several values are tried at once."""
     low, high = 0.0, 2.0  # alone, every worker diverges from 2 on; others make it no better
     while high - low > _RESOLVED * high:
-        least = max(low, 0.4 / stream.workers)  # a damping near one is where trouble begins
+        least = max(low, 0.4 / crew.workers)  # a damping near one is where trouble begins
         space = np.geomspace if high > 2.0 * least else np.linspace
         grid = space(least, high, _TRIED + 2)[1 if low else 0 : -1][:_TRIED]
-        kept = worker_squares(stream, grid).bounded
+        kept = squares_of(crew, grid).bounded
         first = grid.size if kept.all() else int(np.argmin(kept))
         if first == 0 and low == 0.0:
             low = 1e-3 * float(grid[0])

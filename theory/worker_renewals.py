@@ -96,7 +96,12 @@ def crew_of(stream: Arrivals) -> Crew:
 
 def worker_renewals(stream: Arrivals, alpha: Floats) -> "WorkerRenewals":
     """Return the means of a stream, from memory if they were asked for lately."""
-    return _worker_renewals(crew_of(stream), np.asarray(alpha, dtype=float).tobytes())
+    return renewals_of(crew_of(stream), alpha)
+
+
+def renewals_of(crew: Crew, alpha: Floats) -> "WorkerRenewals":
+    """Return the means of a crew, from memory if they were asked for lately."""
+    return _worker_renewals(crew, np.asarray(alpha, dtype=float).tobytes())
 
 
 @lru_cache(maxsize=8)
@@ -304,7 +309,9 @@ def _wave(kernel: Floats, step: float) -> complex:
     scale = np.abs(x).max(axis=0) + 1e-300
     (p, q), *_ = np.linalg.lstsq((x[1:] / scale).T, x[0] / scale, rcond=1e-9)
     disc = np.sqrt(complex(0.25 * p * p + q))
-    pair = max((0.5 * p + disc, 0.5 * p - disc), key=abs)
+    # A negative one would alternate from sample to sample, which nothing on this grid does.
+    pairs = [z for z in (0.5 * p + disc, 0.5 * p - disc) if z.imag != 0.0 or z.real > 0.0]
+    pair = max(pairs, key=abs, default=complex(np.nan))
     if not (np.isfinite(pair) and abs(pair) > 0.0):
         return complex(-1.0)
     z = np.log(pair) / (apart * step)

@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrivals import Arrivals
+from .bracket import rising_zeros
 from .cycle_variances import ROUNDING, CycleVariances
 from .exact import SquareCurves
 from .lattice import CELLS, halved, integral, restored, transformed
 from .panels import rules
-from .worker_renewals import WorkerRenewals, worker_renewals
+from .worker_renewals import Crew, WorkerRenewals, crew_of, renewals_of
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -85,12 +86,12 @@ class WorkerSquares:
         """
         slowest = 2.0 * np.minimum(self.means.roots.real, -1e-12) * (1.0 - 1e-3)
         variances, exponent = self._still, np.zeros(self.means.alpha.size)
-        for halvings in (12, 40):
-            exponent = np.where(self.bounded, self._exponent(variances, slowest, halvings), 0.0)
+        for _ in range(2):
+            exponent = np.where(self.bounded, self._exponent(variances, slowest), 0.0)
             variances = [group.fluctuating(exponent) for group in self.groups]
         return variances, exponent
 
-    def _exponent(self, variances: list[Floats], slowest: Floats, halvings: int) -> Floats:
+    def _exponent(self, variances: list[Floats], slowest: Floats) -> Floats:
         """Return the real zero of the denominator, or `slowest` where there is none above it."""
         means = self.means
         time = means.step * np.arange(CELLS)
@@ -111,13 +112,7 @@ class WorkerSquares:
                 out -= np.sum(v * wave, axis=1) * q
             return out
 
-        low, high = slowest.copy(), np.zeros(slowest.size)
-        none = denominator(low) > 0.0
-        for _ in range(halvings):
-            middle = 0.5 * (low + high)
-            right = denominator(middle) > 0.0
-            low, high = np.where(right, low, middle), np.where(right, middle, high)
-        return np.where(none, slowest, 0.5 * (low + high))
+        return rising_zeros(denominator, slowest, np.zeros(slowest.size))
 
     @cached_property
     def on_grid(self) -> Floats:
@@ -224,7 +219,12 @@ def _fitted(values: Floats, step: float, exponents: Complexes) -> Complexes:
 
 def worker_squares(stream: Arrivals, alpha: Floats) -> WorkerSquares:
     """Return the mean squares of a stream, from memory if they were asked for lately."""
-    return _worker_squares(worker_renewals(stream, alpha))
+    return squares_of(crew_of(stream), alpha)
+
+
+def squares_of(crew: Crew, alpha: Floats) -> WorkerSquares:
+    """Return the mean squares of a crew, from memory if they were asked for lately."""
+    return _worker_squares(renewals_of(crew, alpha))
 
 
 @lru_cache(maxsize=8)

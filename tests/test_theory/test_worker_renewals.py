@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.stats
+from sdde.theory.squares import square_curves
+from sdde.theory.worker_renewals import worker_renewals
 
 import sdde
 from sdde import cluster, theory
@@ -108,3 +110,27 @@ def test_what_diverges_is_said_to():
 def test_methods_that_change_the_stream_are_refused():
     with pytest.raises(sdde.ArgumentError, match="renewal"):
         model(0.1, 8, erlang(4), method=cluster.KBatchAsync(2))
+
+
+def test_waves_that_alternate_from_sample_to_sample_are_no_roots():
+    """Rounding may leave one in a fit of the late kernel; a settling time was ten times as long."""
+    values = np.geomspace(0.02, 1.0, 50)
+    found = model(0.02, 20, erlang(4), gradient_noise=0.1).replace(eigenvalues=values)
+    means = worker_renewals(found.stream, 0.02 * values)
+    assert np.all(np.abs(means.roots.imag) * means.step[:, 0] < 1.0)
+    regular = found.replace(arrivals="regular")
+    assert found.time_to(0.1, 1.0) == pytest.approx(regular.time_to(0.1, 1.0), rel=0.05)
+    alone = square_curves(found.stream, 0.02 * values)
+    assert np.abs(alone.amplitudes[0]).max() < 2.0
+
+
+def test_many_eigenvalues_on_nodes_are_eigenvalues_one_by_one():
+    values = np.geomspace(0.02, 1.0, 24)
+    law = scipy.stats.lognorm(0.8)
+    found = model(0.02, 60, law, gradient_noise=0.1).replace(eigenvalues=values)
+    alone = [found.replace(eigenvalues=[value], gradient_noise=0.1) for value in values]
+    floor = sum(one.loss_floor() for one in alone)
+    assert found.loss_floor() == pytest.approx(floor, rel=1e-4)
+    times = np.array([1.0, 8.0, 30.0, 100.0])
+    np.testing.assert_allclose(found.loss(times), sum(one.loss(times) for one in alone), rtol=1e-3)
+    assert found.rate() == pytest.approx(min(one.rate() for one in alone), rel=1e-9)
