@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sdde.theory.simulated_times import Trial
 
 from experiments import regret_report
 from experiments.regret_search import (
@@ -39,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = Path(__file__).with_suffix(".json")
 QUICK = (5, 19, 36, 45, 48, 62)  # of the systems: small ones, all kinds of question
 SHORTEST = 1.5  # mean cycles that a target takes at least
-MANY = 250  # workers up to which divergence is looked for in the number of workers
+MANY = 300  # workers up to which divergence is looked for in the number of workers
 
 
 def searched(case: Case, seconds: float) -> dict[str, Any]:
@@ -104,45 +103,12 @@ def answered(case: Case, known: dict[str, Any], seconds: float, budget: float) -
     winner = min([own, after, *rivals], key=lambda row: row["time"])
     rows = (("theory", own), ("checked", after), ("best", winner))
     short = {name: {k: v for k, v in row.items() if k != "curve"} for name, row in rows}
-    if checked.start == "together":
-        rivals = {(row["workers"], row["learning_rate"]) for _, row in rows}
-        short["checked"] = together(case, known, checked, sorted(rivals), budget)
     return found | short | {
         "workers": alone.workers, "predicted": checked.predicted,
-        "checked_predicted": checked.time_to_target, "start": checked.start,
+        "checked_predicted": checked.time_to_target,
         "curve": curve_error(case, alone, own["curve"]),
         **limits_of(case, bench, plan, alone, known),
-    }  # fmt: skip
-
-
-def together(
-    case: Case, known: dict[str, Any], checked: Any, rivals: list[tuple[int, float]], budget: float
-) -> dict[str, Any]:
-    """Return the time of the checked choice and of the best rival where workers begin together.
-
-    So the package simulates shared links; a choice is judged from the start that it was made for.
-    """
-    trial = Trial(case.objective, case.system, cluster.AsyncSGD(), case.target, 7)
-
-    def timed(workers: int, rate: float) -> list[float]:
-        level, horizon = 3, 2.0 * checked.time_to_target
-        while True:
-            found, gradients = trial.time_at(workers, rate, level=level, horizon=horizon)
-            sure = not found.standard_error > 0.005 * found.time_to_target
-            if sure or gradients * trial.price > 0.5 * budget:
-                return [found.time_to_target, found.standard_error]
-            level += 1
-
-    times = {
-        (workers, rate): kept(
-            known, f"together {workers}, {rate:.12g}", lambda w=workers, r=rate: timed(w, r)
-        )
-        for workers, rate in rivals
-    }  # fmt: skip
-    own = times[checked.workers, checked.learning_rate]
-    return {
-        "workers": checked.workers, "learning_rate": checked.learning_rate, "time": own[0],
-        "error": own[1], "rival": min(time for time, _ in times.values()),
+        **checked_limit_of(case, bench, checked, known),
     }  # fmt: skip
 
 
@@ -182,7 +148,6 @@ def limits_of(
 ) -> dict[str, Any]:
     """Return the predicted and the simulated divergence limit, in workers where it is told so."""
     most = plan.limits.get("max_workers", math.inf)
-    largest = float(case.objective.eigenvalues.max())
     if case.learning_rate is not None and 1 <= most <= MANY:
         rate = case.learning_rate
         value, error = kept(
@@ -194,12 +159,38 @@ def limits_of(
         case.objective, case.system, workers=alone.workers, learning_rate=alone.learning_rate
     )
     predicted = model.max_learning_rate()
-    value, error = kept(
-        known, f"largest rate of {alone.workers}",
-        lambda: largest_alpha(bench, alone.workers, predicted * largest),
-    )  # fmt: skip
+    value, error = largest_rate(bench, alone.workers, predicted, known)
     return {"limit": "learning rate", "limit_predicted": predicted,
-            "limit_simulated": value / largest, "limit_error": error / largest}  # fmt: skip
+            "limit_simulated": value, "limit_error": error}  # fmt: skip
+
+
+def checked_limit_of(
+    case: Case, bench: Bench, checked: Any, known: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the limit that the package simulates, and that of the study, of the same kind."""
+    limits = checked.limits
+    if "max_workers" in limits:
+        told = limits["max_workers"].simulated
+        value, _ = kept(
+            known, "most workers",
+            lambda: most_stable_workers(bench, case.learning_rate or 0.0, int(told)),
+        )  # fmt: skip
+        return {"checked_limit": told, "checked_limit_simulated": value}
+    told = limits["max_learning_rate"].simulated
+    value, _ = largest_rate(bench, checked.workers, told, known)
+    return {"checked_limit": told, "checked_limit_simulated": value}
+
+
+def largest_rate(
+    bench: Bench, workers: int, guess: float, known: dict[str, Any]
+) -> tuple[float, float]:
+    """Return the learning rate from which the mean square grows, and its standard error."""
+    largest = float(bench.eigenvalues.max())
+    value, error = kept(
+        known, f"largest rate of {workers}",
+        lambda: largest_alpha(bench, workers, guess * largest),
+    )  # fmt: skip
+    return value / largest, error / largest
 
 
 def one(number: int, store: Path, quick: bool) -> str:

@@ -20,6 +20,7 @@ TARGETS = {
     "prediction, checked": (2.0, 8.0),
     "loss curve, theory alone": (3.0, math.inf),
     "divergence limit, theory alone": (2.0, 2.0),
+    "divergence limit, checked": (2.0, 2.0),
 }
 
 
@@ -29,29 +30,34 @@ def measures(row: dict[str, Any]) -> dict[str, float]:
     if answer["workers"] is None:
         return {name: math.inf for name in TARGETS}
     best, own, checked = (answer[name]["time"] for name in ("best", "theory", "checked"))
-    rival = answer["checked"].get("rival", best)  # where workers begin together
     return {
         "regret, theory alone": 100.0 * (own / best - 1.0),
-        "regret, checked": 100.0 * (checked / rival - 1.0),
+        "regret, checked": 100.0 * (checked / best - 1.0),
         "prediction, theory alone": 100.0 * abs(answer["predicted"] / own - 1.0),
         "prediction, checked": 100.0 * abs(answer["checked_predicted"] / checked - 1.0),
         "loss curve, theory alone": 100.0 * answer["curve"],
-        "divergence limit, theory alone": limit_error(answer),
+        "divergence limit, theory alone": limit_error(
+            answer, answer["limit_predicted"], answer["limit_simulated"]
+        ),
+        "divergence limit, checked": limit_error(
+            answer, answer["checked_limit"], answer["checked_limit_simulated"]
+        ),
     }
 
 
-def limit_error(answer: dict[str, Any]) -> float:
-    """Return the relative error of the divergence limit in per cent; 0 within one worker.
+def limit_error(answer: dict[str, Any], told: float, simulated: float) -> float:
+    """Return the relative error of a divergence limit in per cent; 0 within one worker.
 
-    The simulated limit is where growth begins, a broken number; the prediction is the last whole
+    A simulated limit is where growth begins, a broken number; that of theory is the last whole
     number of workers below it.
     """
-    predicted, simulated = answer["limit_predicted"], answer["limit_simulated"]
+    if not math.isfinite(told) or not math.isfinite(simulated):
+        return math.inf
     if answer["limit"] == "workers":
-        if abs(predicted - math.floor(simulated)) <= 1.0:
+        told, simulated = math.floor(told), math.floor(simulated)
+        if abs(told - simulated) <= 1.0:
             return 0.0
-        return 100.0 * abs(predicted / math.floor(simulated) - 1.0)
-    return 100.0 * abs(predicted / simulated - 1.0)
+    return 100.0 * abs(told / simulated - 1.0)
 
 
 def line(row: dict[str, Any]) -> str:
@@ -128,9 +134,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return all systems as a table."""
     head = (
         "| system | times | link | modes | condition | learning rate | noise | best | theory | "
-        "checked | regret, theory | regret, checked | prediction | curve | limit |"
+        "checked | regret, theory | regret, checked | prediction | prediction, checked | curve | "
+        "limit | limit, checked |"
     )
-    lines = [head, "|" + "---|" * 15]
+    lines = [head, "|" + "---|" * 17]
     for row in rows:
         facts, answer, found = row["facts"], row["answer"], measures(row)
         if answer["workers"] is None:
@@ -144,7 +151,8 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"{found[name]:.2f}"
                 for name in (
                     "regret, theory alone", "regret, checked", "prediction, theory alone",
-                    "loss curve, theory alone", "divergence limit, theory alone",
+                    "prediction, checked", "loss curve, theory alone",
+                    "divergence limit, theory alone", "divergence limit, checked",
                 )
             ),
         ]  # fmt: skip

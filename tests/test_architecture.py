@@ -32,8 +32,9 @@ VALUES_OF_CLUSTER = {
 COMPARISON = {
     f"sdde.theory.{name}"
     for name in (
-        "comparison", "comparison_page", "live_account", "plan_checking", "plan_page",
-        "simulated_limits", "simulated_times", "study",
+        "comparison", "comparison_page", "growth_of_runs", "live_account", "plan_checking",
+        "plan_page", "simulated_bounds", "simulated_limits", "simulated_losses",
+        "simulated_times", "study",
     )
 }  # fmt: skip
 

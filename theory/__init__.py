@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .pipeline_bias import DiscardingBias
     from .pipeline_flows import PipelineFlow, pipeline_flow
     from .pipeline_planning import PipelinePlan, PipelineRow, plan_pipeline
-    from .plan_checking import Checked
+    from .plan_checking import Checked, CheckedLimit
     from .plan_cost import ParetoRow
     from .plan_search import PlanRow, model_of
     from .plan_sensitivity import Sensitivity
@@ -135,6 +135,7 @@ _HOMES = {
 _HOMES |= {
     # theory against the simulator
     "Checked": "plan_checking",
+    "CheckedLimit": "plan_checking",
     "Comparison": "comparison",
     "SimulatedTime": "simulated_times",
     "compare": "comparison",
@@ -156,7 +157,8 @@ __all__ = [
     "worker_bounds", "CompensatedDelay", "dc_asgd_quality", "model_of", "theorems",
     "SynchronousSGD", "EventTriggeredSGD", "CompensatedSGD", "ParetoRow", "Sensitivity",
     "PlanInterval", "plan_interval",
-    "compare", "Comparison", "condense", "Checked", "SimulatedTime",
+    "compare", "Comparison", "condense", "Checked", "CheckedLimit",
+    "SimulatedTime",
     "plan_pipeline", "PipelinePlan", "PipelineRow", "pipeline_flow", "PipelineFlow",
     "DiscardingBias",
 ]  # fmt: skip

@@ -63,8 +63,8 @@ TIME = Tolerance(
 LIMIT = Tolerance(
     "divergence limit",
     0.05,
-    "as for times; and a mean over few runs misses rare large losses, so that with few workers "
-    "runs seem to diverge a little later than they do",
+    "as for times; where workers wait for each other, a mean over few runs misses rare large "
+    "losses too, and runs seem to diverge a little later than they do",
 )
 TOLERANCES = (RATE, STALENESS, LOSS, TIME, LIMIT)
 

@@ -180,6 +180,7 @@ def details(plan: "Plan") -> list[str]:
                 for key, value in plan.limits.items()
             ],
         ),
+        *_checked_limits(plan),
         report.heading("What this rests on"),
         report.table(
             ("holds", "margin", "claim", "assumes", "source"),
@@ -224,6 +225,28 @@ def _methods(plan: "Plan") -> list[str]:
         report.heading("Methods"),
         report.table([names[i] for i in keep], [[row[i] for i in keep] for row in rows]),
     ]
+
+
+def _checked_limits(plan: "Plan") -> list[str]:
+    """Return where simulated training diverges, if that was simulated."""
+    if plan.checked is None or not plan.checked.limits:
+        return []
+    return [
+        report.table(
+            ("limit in simulation", "theory", "simulated", "standard error"),
+            [
+                (_limit_name(key)[0], number(limit.theory, "none"),
+                 number(limit.simulated, "none"), number(limit.standard_error, "-"))
+                for key, limit in plan.checked.limits.items()
+            ],
+        ),
+        report.paragraph(
+            f"With the {plan.workers} workers and the learning rate of the plan. A second moment "
+            "that neither grows nor falls, in a population of clusters that are cloned in "
+            "proportion to their squares.",
+            style="small",
+        ),
+    ]  # fmt: skip
 
 
 def _front(plan: "Plan") -> list[str]:

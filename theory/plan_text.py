@@ -57,6 +57,7 @@ def _answer(plan: "Plan") -> list[str]:
             f"Theory alone: {alone.workers} workers and {alone.method!r} with learning rate "
             f"{alone.learning_rate:.4g}, predicted {checked.predicted:.4g}, "
             f"in simulation {alone.time_to_target:.4g}.",
+            *_simulated_limits(plan),
             *_beyond(plan),
         ]
     lines = [
@@ -79,6 +80,21 @@ def _answer(plan: "Plan") -> list[str]:
         lines.append(f"Other treatments of the arrivals say {first:.4g} to {shown}.")
     lines += plan.verdict
     return lines + _beyond(plan)
+
+
+def _simulated_limits(plan: "Plan") -> list[str]:
+    """Say where simulated training diverges, and where theory puts that."""
+    assert plan.checked is not None
+    ends = {
+        "max_learning_rate": f"with {plan.workers} workers from learning rate",
+        "max_workers": "at this learning rate with more workers than",
+    }
+    return [
+        f"In simulation training diverges {ends[name]} {limit.simulated:.4g} (standard error "
+        f"{limit.standard_error:.2g}; theory says {limit.theory:.4g})."
+        for name, limit in plan.checked.limits.items()
+        if math.isfinite(limit.simulated)
+    ]
 
 
 def _beyond(plan: "Plan") -> list[str]:

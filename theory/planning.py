@@ -90,8 +90,8 @@ class Plan:
         Choices that no other beats in both time and cost.
     checked : Checked or None
         With ``check="simulation"``: what simulation made of the choice of theory, its time,
-        standard error and all choices that were simulated. Workers, learning rate, method and time
-        of the plan are then the simulated ones.
+        standard error, divergence limits and all choices that were simulated. Workers, learning
+        rate, method, time and cost of the plan are then the simulated ones.
     """
 
     workers: int | None
@@ -252,7 +252,8 @@ def plan(
     check : {None, "simulation"}
         ``"simulation"`` refines the answer with the event simulator: the neighbourhood of the best
         choice of theory, and of other methods within 20 % of it, is searched again with simulated
-        times. The plan keeps both answers (`Plan.checked`).
+        times. Plain asynchronous SGD keeps the margin from the divergence limit of the simulation,
+        wherever theory has it. The plan keeps both answers, and both limits (`Plan.checked`).
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
         Seed of the simulations.
     budget : float

@@ -1,9 +1,10 @@
 """How long a cluster takes to a target loss, by simulating it: one number, with its standard error.
 
 The expected loss of a quadratic is that of the way down from the start plus that of the gradient
-noise, so both are simulated side by side on the same machines, the noise in many copies: the mean
-over runs is the same, and its error much smaller. The second file that runs the simulator; which
-choices are worth it is decided elsewhere.
+noise. Where workers wait for nobody, the two are simulated apart and no noise is drawn at all
+(`simulated_losses`). Under other linear methods both are simulated side by side on the same
+machines, the noise in many copies: the mean over runs is the same, and its error much smaller.
+Which choices are worth it is decided elsewhere.
 """
 
 import math
@@ -15,21 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdde import cluster
+from sdde.cluster.linear_runs import GROUPS, LinearRuns, serves
 from sdde.cluster.run_statistics import crossing
+from sdde.engine.seeds import seed_of
 from sdde.equation.laws import as_law, as_laws
 from sdde.errors import ArgumentError
 
 from .condensing import condense
+from .simulated_losses import expected_losses
 
 Floats = NDArray[np.float64]
 
-MODES = 16  # of the spectrum that is simulated
+MODES = 16  # of the spectrum that the event loops simulate
+ALPHAS = 64  # of the spectrum that linear recursions simulate: each costs little
 _COPIES = 32  # coordinates with noise, at least
-_RECORDS = 161
-_FIRST = 32  # runs of the first batch; every further one doubles their number
+_RECORDS = 241
+_FIRST = 2 * GROUPS  # runs at the lowest level; every further one doubles their number
 _REACH = 1.5  # how far beyond the time looked for runs go on, to see whether the loss stays down
 # Processor time of one gradient, in nanoseconds, as measured: of the event, and of a coordinate
-# without and with noise. A plain number, so that a budget buys the same runs on every machine.
+# without and with noise. Plain numbers, so that a budget buys the same runs on every machine. First
+# of linear recursions along arrivals, then of the event loops of the simulator.
+_ARRIVAL, _PASSING, _SQUARE = 40.0, 50.0, 1.0
 _EVENT, _QUEUE, _STILL, _NOISY = 150.0, 500.0, 2.0, 15.0
 
 
@@ -81,6 +88,11 @@ class Trial:
     executor: Any = None
 
     @cached_property
+    def is_recursion(self) -> bool:
+        """Whether runs are linear recursions along arrivals that depend on nothing else."""
+        return serves(self.method, self.machines)
+
+    @cached_property
     def simulated(self) -> tuple[cluster.Quadratic, int]:
         """The quadratic that is simulated, and how many times the loss its loss is."""
         if not is_linear(self.method):
@@ -95,11 +107,18 @@ class Trial:
     @cached_property
     def start(self) -> str:
         """``"stationary"`` where the simulator can begin there, as the theory does."""
+        if self.is_recursion:
+            return "stationary"
         return _start_of(self.machines, self.method)
 
     @cached_property
     def price(self) -> float:
         """Nominal processor time of one gradient, in seconds."""
+        if self.is_recursion:
+            queue = self.machines.update_time is not None
+            queue |= isinstance(self.machines.communication, cluster.SharedLink)
+            size = min(ALPHAS, self.objective.dim)
+            return 1e-9 * (_ARRIVAL + _PASSING * queue + _SQUARE * size)
         doubled, _ = self.simulated
         noisy = int(np.count_nonzero(doubled.noise))
         queue = self.start == "together"
@@ -113,22 +132,39 @@ class Trial:
 
         Runs end at `horizon`; other numbers for `part` give independent runs.
         """
+        times = np.linspace(0.0, horizon, _RECORDS)
+        number = _FIRST << level
+        simulated = self._recursions if self.is_recursion else self._runs
+        losses, taken = simulated(workers, learning_rate, times, number, part)
+        time, error = settling(times, losses, self.target)
+        return SimulatedTime(self.method, workers, learning_rate, time, error, number), float(taken)
+
+    def _recursions(
+        self, workers: int, learning_rate: float, times: Floats, number: int, part: int
+    ) -> tuple[Floats, int]:
+        """Return mean losses of groups of runs."""
+        seed = seed_of(np.random.SeedSequence(self.seed, spawn_key=(part,)))
+        runs = LinearRuns(fastest(self.machines, workers), workers, seed)
+        return expected_losses(
+            self._condensed, runs, learning_rate, times, number, executor=self.executor
+        )
+
+    @cached_property
+    def _condensed(self) -> cluster.Quadratic:
+        return condense(self.objective, ALPHAS)
+
+    def _runs(
+        self, workers: int, learning_rate: float, times: Floats, number: int, part: int
+    ) -> tuple[Floats, int]:
+        """Return mean losses of groups of runs of the event loop."""
         doubled, copies = self.simulated
-        machines = fastest(self.machines, workers)
-        losses, taken = [], 0
-        for batch in range(level + 1):
-            runs = cluster.simulate(
-                doubled, self.method, machines, learning_rate=learning_rate, workers=workers,
-                time=horizon, runs=_FIRST << max(batch - 1, 0), records=_RECORDS, start=self.start,
-                rng=np.random.SeedSequence(self.seed, spawn_key=(part, batch)),
-                executor=self.executor,
-            )  # fmt: skip
-            losses.append(runs.loss / copies)
-            taken += int(runs.worker_counts.sum() + runs.discarded.sum())
-        all_losses = np.concatenate(losses)
-        time, error = settling(np.linspace(0.0, horizon, _RECORDS), all_losses, self.target)
-        found = SimulatedTime(self.method, workers, learning_rate, time, error, len(all_losses))
-        return found, float(taken)
+        runs = cluster.simulate(
+            doubled, self.method, fastest(self.machines, workers), learning_rate=learning_rate,
+            workers=workers, time=float(times[-1]), runs=number, records=_RECORDS, start=self.start,
+            rng=np.random.SeedSequence(self.seed, spawn_key=(part,)), executor=self.executor,
+        )  # fmt: skip
+        groups = runs.loss.reshape(GROUPS, -1, _RECORDS).mean(axis=1) / copies
+        return groups, int(runs.worker_counts.sum() + runs.discarded.sum())
 
 
 def reach(time: float) -> float:
@@ -137,22 +173,28 @@ def reach(time: float) -> float:
 
 
 def settling(times: Floats, losses: Floats, target: float) -> tuple[float, float]:
-    """Return when the mean of losses (runs, times) settles below a target, and its standard error.
+    """Return when the mean of losses (groups, times) settles below a target, with standard error.
 
-    The error is that of the mean loss at that time over the slope of the mean there.
+    The error is that of the jackknife: the spread of the times without one group each.
     """
-    mean = losses.mean(axis=0)
-    time = crossing(times, mean, target, settle=True)
-    if not time > 0.0:
-        return (math.inf, math.nan) if math.isnan(time) else (0.0, 0.0)
-    at = int(np.searchsorted(times, time))
-    share = (time - times[at - 1]) / (times[at] - times[at - 1])
-    there = (1.0 - share) * losses[:, at - 1] + share * losses[:, at]
-    error = float(there.std(ddof=1)) / math.sqrt(len(losses))
-    around = np.array([max(time - 0.05 * time, 0.0), min(1.05 * time, times[-1])])
-    early, late = np.interp(around, times, mean)
-    slope = (early - late) / (around[1] - around[0])
-    return time, error / slope if slope > 0.0 else math.inf
+    groups = len(losses)
+    with np.errstate(all="ignore"):  # of what diverges
+        mean = losses.mean(axis=0)
+        without = (losses.sum(axis=0) - losses) / (groups - 1)
+    time = _settled(times, mean, target)
+    if not math.isfinite(time):
+        return time, math.nan
+    found = np.array([_settled(times, curve, target) for curve in without])
+    if not np.isfinite(found).all():
+        return time, math.inf
+    return time, math.sqrt((groups - 1) / groups * float(np.sum((found - found.mean()) ** 2)))
+
+
+def _settled(times: Floats, curve: Floats, target: float) -> float:
+    """Return when a curve settles below a target; ``inf`` if it does not."""
+    finite = np.where(np.isnan(curve), np.inf, curve)
+    time = crossing(times, finite, target, settle=True)
+    return math.inf if math.isnan(time) else max(time, 0.0)
 
 
 def side_by_side(objective: cluster.Quadratic) -> tuple[cluster.Quadratic, int]:

@@ -37,7 +37,7 @@ UNKNOWN = 40.0  # cycles that are looked at where no time to the target is known
 OBJECTIVE_RUNS = 10  # of the real objective, which is slower
 LONG_RUNS, LONG_UPDATES = 16, 4000  # for rate and staleness; updates in each run
 WARM_UP = 10.0  # cycles before staleness is counted
-LIMIT_EVENTS = 400_000  # gradients spent on each learning rate near the divergence limit
+LIMIT_GRADIENTS = 400_000  # spent on each learning rate near the divergence limit
 
 
 class Study:
@@ -180,12 +180,10 @@ class Study:
     def limit(self) -> tuple[float, Estimate]:
         """Predicted and simulated learning rate from which the expected loss grows."""
         predicted = self.model.max_learning_rate()
-        events = 60.0 * max(self.workers, 1)
-        runs = int(np.clip(LIMIT_EVENTS / events, 200, 4000))
         found = simulated_limit(
             float(self.objective.eigenvalues.max()), self.method, self.system,
-            workers=self.workers, cycle=self.cycle, near=predicted, runs=runs, rng=self._rng(5),
-            start=self.start,
+            workers=self.workers, cycle=self.cycle, near=predicted, rng=self._rng(5),
+            start=self.start, gradients=LIMIT_GRADIENTS,
         )  # fmt: skip
         return predicted, found
 
