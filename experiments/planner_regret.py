@@ -205,7 +205,7 @@ def one(number: int, store: Path, quick: bool) -> str:
         _write(file, known)
     state = fingerprint()
     if known.get("theory") != state:
-        known["answer"] = answered(case, known, seconds, 0.2 if quick else 2.0)
+        known["answer"] = answered(case, known, seconds, 0.2 if quick else 4.0)
         known["theory"] = state
         _write(file, known)
     return regret_report.line(known)

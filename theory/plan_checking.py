@@ -21,9 +21,10 @@ from sdde.cluster.system import System
 
 from .accounts import Estimate
 from .method_search import transfer_rate
+from .noisy_roots import EVALUATIONS
 from .plan_methods import least_workers
 from .simulated_bounds import Grown, Told
-from .simulated_limits import EVALUATIONS, Growth
+from .simulated_limits import Growth
 from .simulated_times import SimulatedTime, Trial, reach, with_laws
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
 NEAR_METHODS = 1.2  # times the best time of theory: methods that are simulated too
 MANY = 300  # workers up to which divergence is looked for in their number
-_STEPS = (2.0, 1.4, 1.18, 1.09, 1.04)  # ratios of neighbouring choices
-_PRECISION = (0.03, 0.015, 0.008, 0.005, 0.003)  # relative standard errors wanted of them
+_STEPS = (2.0, 1.4, 1.18, 1.09, 1.04, 1.02)  # ratios of neighbouring choices
+_PRECISION = (0.03, 0.015, 0.008, 0.005, 0.003, 0.002)  # relative standard errors wanted of them
 _LAST = 0.002  # and of the answer
 _PILOT = 2  # doublings of the number of runs at first
 _LOOK = 0.003  # nominal seconds that any look takes
 _EXCESS = 1e3  # of a standard error, beyond which it says only that it is not known
-_SEARCHED, _LIMITS = 0.5, 0.3  # of the budget; the rest judges
+_SEARCHED, _LIMITS = 0.4, 0.4  # of the budget; what is left judges
 _FRESH = 1  # part of the random numbers that the search has not seen
 _LOWER = 0.75  # ratio by which a choice that does not settle is lowered
 
@@ -184,13 +185,13 @@ def _growth(question: "Question", seed: int, part: int, budget: float, limits: i
 def _bounds(question: "Question", item: "Found", seed: int, budget: float) -> Told | Grown:
     """Return what choices of a method may be."""
     method, margin, least = item.method, question.limits.margin, least_workers(item.method)
-    free = question.eta is None
-    if not serves(method, question.system):
-        safe = question.limits.most if item.search is None else item.search.safe
-        most = min(safe, _most_sending(question, method, least))
-        return Told(least, most, _limit_of(question, method) if free else None)
+    safe = question.limits.most if item.search is None else item.search.safe
     most = _most_sending(question, method, least)
-    return Grown(least, most, free, margin, _growth(question, seed, 2, budget, 3))
+    free = question.eta is None
+    told = Told(least, min(safe, most), _limit_of(question, method) if free else None)
+    if not serves(method, question.system):
+        return told
+    return Grown(most, told, margin, _growth(question, seed, 2, budget, 3))
 
 
 def _most_sending(question: "Question", method: Any, least: int) -> int:
@@ -280,8 +281,9 @@ def check_starts(
     times = [search.descend() for search in searches]
     theory = searches[int(np.argmin([start.time_to_target for start in near]))]
     best = searches[int(np.argmin(times))]
-    alone = theory.judged(theory.at_start)
-    found = alone if best.at == theory.at_start and best is theory else best.judged(best.at)
+    same = best is theory and best.at == theory.at_start
+    alone = theory.judged(theory.at_start, looks=1 if same else 2)
+    found = alone if same else best.judged(best.at, looks=2)
     if theory.is_admitted(theory.at_start) and not _surely_below(found, alone):
         found, best = alone, theory
     table = [row for search in searches for row in search.found.values()]
@@ -421,8 +423,11 @@ class _Search:
         most = math.floor(math.log2(max(room / max(self.prices[at], 1e-300), 1.0)))
         return min(wanted, most)
 
-    def judged(self, at: tuple[int, float]) -> SimulatedTime:
-        """Return the time of a choice from runs that the search has not seen."""
+    def judged(self, at: tuple[int, float], looks: int) -> SimulatedTime:
+        """Return the time of a choice from runs that the search has not seen.
+
+        They take what the search has left, divided by the number of such looks.
+        """
         self.level = _PILOT  # what was looked at closely is known closely
         horizon = reach(self.start.time_to_target)
         known = self.look(at, horizon)
@@ -432,7 +437,7 @@ class _Search:
                 known = self.look(at, horizon)
         if math.isinf(known.time_to_target):
             return known
-        room = 0.5 * (1.0 - _SEARCHED - _LIMITS) * self.budget
+        room = ((1.0 - _LIMITS) * self.budget - self.spent) / looks
         level = max(self._doublings(at, _LAST, room), _PILOT)
         horizon = reach(known.time_to_target)
         return self.trial.time_at(*at, level=level, horizon=horizon, part=_FRESH)[0]

@@ -1,8 +1,8 @@
 """What a simulated choice may be: as far from divergence as the plan must stay, by simulation.
 
 Where clusters can be cloned the margin is that of the simulated growth, so a limit that theory puts
-too high or too low misleads nobody; under other methods it is that of theory. Nothing here knows
-how long anything takes.
+too high or too low misleads nobody; what chance could explain is left to theory. Under other
+methods the margin is that of theory alone. Nothing here knows how long anything takes.
 """
 
 import math
@@ -54,23 +54,32 @@ class Grown:
 
     Attributes
     ----------
-    least, most : int
-        Numbers of workers that may be chosen.
-    is_free : bool
-        Whether the learning rate is to be chosen.
+    most : int
+        Workers that may be chosen.
+    told : Told
+        What theory says.
     margin : float
         The mean square must fall at ``rate / (1 - margin)``.
     growth : Growth
     """
 
-    least: int
     most: int
-    is_free: bool
+    told: Told
     margin: float
     growth: Growth
     sure: dict[int, float] = field(default_factory=dict)  # the largest rate known to be allowed
     lost: dict[int, float] = field(default_factory=dict)  # the smallest known not to be
     caps: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def least(self) -> int:
+        """Fewest workers that may be chosen."""
+        return self.told.least
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the learning rate is to be chosen."""
+        return self.told.is_free
 
     @property
     def seconds(self) -> float:
@@ -87,7 +96,11 @@ class Grown:
             return None
         if workers not in self.caps:
             found = self.growth.largest_rate(workers, rate / (1.0 - self.margin), rough=True)
-            self.caps[workers] = (1.0 - self.margin) * found.value
+            cap, error = ((1.0 - self.margin) * value for value in (found.value, found.error))
+            by_theory = self.told.admitted(workers, math.inf)
+            if by_theory is not None and abs(by_theory - cap) < _SURE * error:
+                cap = by_theory
+            self.caps[workers] = cap
         cap = self.caps[workers]
         return min(cap, rate) if math.isfinite(cap) else None
 
@@ -113,5 +126,7 @@ class Grown:
             if abs(found.value) < _SURE * found.error:
                 found = self.growth.rate(workers, beyond)
             allowed = found.value < 0.0
+            if abs(found.value) < _SURE * found.error:
+                allowed = self.told.admitted(workers, rate) == rate
         (self.sure if allowed else self.lost)[workers] = rate
         return allowed

@@ -130,7 +130,7 @@ def test_a_wrong_limit_of_theory_is_not_believed():
     ).max_learning_rate()
     for rate in (0.2 * limit, 1.1 * limit):
         growth = Growth(system, 1.0, np.random.SeedSequence(4), gradients=200_000)
-        bounds = Grown(4, 4, True, 0.1, growth)
+        bounds = Grown(4, Told(4, 4, lambda workers: 1.1 * limit), 0.1, growth)
         start = plan_checking.Start(cluster.AsyncSGD(), 4, rate, 40.0, bounds)
         found = plan_checking.check_starts(objective, system, 1e-3, [start], rng=1, budget=1.0)
         assert found.learning_rate <= 0.9 * limit * 1.02
@@ -145,7 +145,7 @@ def test_a_given_rate_that_diverges_with_the_workers_of_theory_gets_fewer():
         1.0, learning_rate=0.2 / 0.9, workers=4, compute_time=scipy.stats.expon(), arrivals="exact"
     ).max_workers()
     growth = Growth(system, 1.0, np.random.SeedSequence(4), gradients=200_000)
-    bounds = Grown(1, 100, False, 0.1, growth)
+    bounds = Grown(100, Told(1, 100, None), 0.1, growth)
     start = plan_checking.Start(cluster.AsyncSGD(), 2 * most, 0.2, 5.0, bounds)
     objective = cluster.Quadratic([0.3, 1.0])
     found = plan_checking.check_starts(objective, system, 1e-2, [start], rng=1, budget=1.0)
