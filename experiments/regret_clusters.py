@@ -265,6 +265,7 @@ def growth(
                 for w in range(workers):
                     sending[p, w] = sending[q, w]
                     reads[p, w] = reads[q, w] * scale
+                    jobs[p, w] += 1  # a number that a lost run has used is not drawn again
                 x[p] = x[q] * scale
         for p in range(particles):
             if source[p] == p:

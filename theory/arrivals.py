@@ -56,6 +56,8 @@ class Arrivals:
         Time by which updates are late, for methods whose workers can only begin together.
     jitter : float
         Variance per time of the time that a number of evenly spaced updates takes.
+    queue : tuple of Law or None
+        Laws of computing and of a transfer, where a shared link passes one gradient at a time.
     """
 
     workers: int
@@ -69,6 +71,7 @@ class Arrivals:
     square: float = field(default=1.0)
     lag: float = field(default=0.0)
     jitter: float = field(default=0.0)
+    queue: tuple[Law, Law] | None = field(default=None)
 
     def __post_init__(self) -> None:
         if math.isnan(self.pace):
@@ -128,7 +131,7 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
                 why="Workers that need no time would deliver infinitely many gradients at once.",
                 remedy="For example compute_time = 1.0.",
             )  # fmt: skip
-    link, cycles = None, computes
+    link, cycles, queue = None, computes, None
     if isinstance(communication, SharedLink):
         if len(computes) > 1:
             raise checks.fail(
@@ -140,6 +143,7 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
         think = next(iter(computes))
         cycle, link = _linked(count, think, transfer, communication.capacity)
         cycles = (cycle,)
+        queue = (think, transfer) if communication.capacity == 1 else None
     elif communication is not None:
         links = as_laws(communication, count, "communication")
         pairs = max(len(computes), len(links))
@@ -147,7 +151,7 @@ def arrivals(workers: int, compute_time: Any, communication: Any, kind: ArrivalK
             _cycle(computes[i % len(computes)], links[i % len(links)]) for i in range(pairs)
         )
     rate = update_rate(cycles, count) if link is None else link.throughput
-    stream = Arrivals(count, kind, rate, _delay(cycles), cycles, link)
+    stream = Arrivals(count, kind, rate, _delay(cycles), cycles, link, queue=queue)
     if kind == "exact" and exact_kind(stream) is None:
         raise checks.fail(
             "arrivals", kind, "has no closed system for these laws",

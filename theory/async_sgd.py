@@ -198,7 +198,9 @@ class AsyncSGD:
         eigenvalue, with :math:`\alpha = \eta\lambda` and *K* the fundamental solution; for evenly
         spaced arrivals 0 or ``inf``, as only the mean can diverge; for memoryless workers the share
         of the largest stable α; for workers as renewal processes the share of a stationary mean
-        square that its own arrivals make, ``inf`` where the mean diverges.
+        square that its own arrivals make, ``inf`` where the mean diverges; behind a shared link,
+        and for unequal workers whose cycles never vary, the share of the largest stable α, or
+        above it where that is far.
         """
         largest = float(self.learning_rate * self.eigenvalues.max())
         return worker_limits.mean_square_index(self.stream, largest)

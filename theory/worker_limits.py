@@ -3,8 +3,9 @@ r"""How fast and how far: rates, limits and best values of workers and learning 
 Everything follows from two functions of the damping *u* under a delay law: the decay rate of the
 mean (dominant characteristic root) and the energy :math:`I = \int_0^\infty K^2` of its fundamental
 solution, in units of the mean delay. For Poisson arrivals the mean square stays bounded iff
-:math:`\alpha u I(u) < 1`. Memoryless workers and workers in step have exact counterparts. Formulas
-derived in this project; nothing here knows losses.
+:math:`\alpha u I(u) < 1`. Memoryless workers and workers in step have exact counterparts; limits
+of workers behind a shared link and of those whose unequal cycles never vary follow from the order
+of their arrivals. Formulas derived in this project; nothing here knows losses.
 """
 
 import math
@@ -19,10 +20,11 @@ from sdde import checks
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import Law, as_law
 
-from . import exact, fixed_cycles
+from . import exact, fixed_cycles, link_order, memoryless_link
 from .arrivals import Arrivals, exact_kind, scales
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
+from .cycle import scaled
 from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
@@ -38,6 +40,8 @@ Floats = NDArray[np.float64]
 MOST_WORKERS = 1_000_000_000
 _FEW = 64  # dampings that are marched rather than looked up
 _RESOLVED = 1e-3  # relative width of an interval that holds a limit, then its middle is taken
+_SURE = 0.8  # of the limit of workers in turn: below it no order of arrivals diverges
+_FULL = 1.5  # times as many workers as keep a link busy: it never rests
 _TRIED = 6  # learning rates that are looked at together
 _MARGIN = (
     0.9  # of the diverging learning rate, where the fastest mean would have no bounded mean square
@@ -172,11 +176,13 @@ def mean_is_stable(stream: Arrivals, alpha: Floats) -> bool:
 
 def is_bounded(stream: Arrivals, alpha: Floats) -> bool:
     """Return whether every mean square stays bounded."""
+    if _fixed(stream):
+        return divergence_index(stream, float(alpha.max())) < 1.0
     if stream.kind == "regular":
         return float(alpha.max()) < 2.0 * stream.group and mean_is_stable(stream, alpha)
     if stream.kind == "exact":
         return mean_is_stable(stream, alpha) and mean_square_index(stream, alpha.max()) < 1.0
-    if stream.kind == "renewal" and _fixed(stream):
+    if stream.kind == "renewal" and stream.queue:
         return divergence_index(stream, float(alpha.max())) < 1.0
     if stream.kind == "renewal":  # the largest decides
         nodes = gather(alpha, stream.kind)[0]  # their squares are asked for next, and kept
@@ -211,7 +217,10 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
         return alpha**2 * stream.workers / (2.0 + alpha)
     if kind == "memoryless":
         return alpha / largest_alpha(stream)
-    if stream.kind == "renewal" and (cycles := _fixed(stream)):
+    if stream.kind == "renewal" and stream.queue:
+        turns = _in_turn(stream.workers)
+        return alpha / (turns if alpha < _SURE * turns else largest_alpha(stream))
+    if cycles := _fixed(stream):
         reach = alpha * fixed_cycles.longest_reach(cycles)
         return reach if reach < 1.0 else alpha / fixed_cycles.largest_alpha(cycles)
     if stream.kind == "renewal":
@@ -253,7 +262,7 @@ def largest_alpha(stream: Arrivals) -> float:
     n = stream.workers
     kind = exact_kind(stream) if stream.kind == "exact" else None
     if kind == "in step":
-        return 2.0 * math.sin(math.pi / (2.0 * (2.0 * n - 1.0)))
+        return _in_turn(n)
     if kind == "memoryless":
         if len(stream.cycles) == 1:
             return (1.0 + math.sqrt(1.0 + 8.0 * n)) / (2.0 * n)
@@ -266,10 +275,11 @@ def largest_alpha(stream: Arrivals) -> float:
         while growth(high) < 0.0:
             high *= 2.0
         return root_between(growth, 1e-12, high)
+    if stream.kind == "renewal" and stream.queue and stream.link:
+        return _behind_link(n, *stream.queue, stream.link.waiting_time, stream.cycles[0])
+    if cycles := _fixed(stream):
+        return fixed_cycles.largest_alpha(cycles)
     if stream.kind == "renewal":
-        cycles = _fixed(stream)
-        if cycles:
-            return fixed_cycles.largest_alpha(cycles)
         return _largest_by_grids(crew_of(stream))
     unit = scales(stream)
     limit = float(stability_limit(unit.law))
@@ -307,9 +317,40 @@ def _largest_by_grids(crew: Crew) -> float:
     return 0.5 * (low + high)
 
 
+def _in_turn(workers: int) -> float:
+    """Return the limit of workers that arrive in turn; any change of their order raises it."""
+    return 2.0 * math.sin(math.pi / (2.0 * (2.0 * workers - 1.0)))
+
+
+@lru_cache(maxsize=256)
+def _behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) -> float:
+    """Return the limit of workers that queue for a link."""
+
+    def alone(law: Law, count: int) -> float:
+        free = Arrivals(count, "renewal", count / law.mean, law, (law,))
+        return _largest_by_grids(crew_of(free))
+
+    if think.kind == "exponential" and workers <= memoryless_link.MOST:
+        return memoryless_link.largest_alpha(workers, think.mean, link)
+    few = link_order.MOST
+    if workers <= few:
+        return link_order.largest_alpha(workers, think, link, wait, alone)
+    if workers * link.mean < _FULL * (think.mean + link.mean):
+        return alone(cycle, workers)
+    # Behind a full link only shares of the cycle matter: fewer workers with longer transfers.
+    longer = scaled(link, workers / few)
+    limit = link_order.largest_alpha(few, think, longer, few * longer.mean - think.mean, alone)
+    return limit * _in_turn(workers) / _in_turn(few)
+
+
 def _fixed(stream: Arrivals) -> tuple[float, ...]:
-    """Return the cycles of unequal workers whose cycles never vary; nothing for others."""
-    if len(stream.cycles) == 1 or any(law.kind != "constant" for law in stream.cycles):
+    """Return the cycles of unequal workers whose cycles never vary; nothing for others.
+
+    Nothing, too, where a method has changed the stream.
+    """
+    plain = stream.rate == stream.pace and stream.group == 1 and stream.square == 1.0
+    unequal = len(stream.cycles) > 1 and stream.kind in ("regular", "renewal") and plain
+    if not unequal or any(law.kind != "constant" for law in stream.cycles):
         return ()
     return tuple(sorted(law.mean for law in stream.cycles))
 
@@ -338,7 +379,7 @@ def max_workers(model: "AsyncSGD") -> float:
 def divergence_index(stream: Arrivals, alpha: float) -> float:
     """Return a number that rises with `alpha` and the workers, below one iff losses are bounded."""
     kind = exact_kind(stream) if stream.kind == "exact" else None
-    if kind == "memoryless" or stream.kind in ("poisson", "renewal"):
+    if kind == "memoryless" or stream.kind in ("poisson", "renewal") or _fixed(stream):
         return mean_square_index(stream, alpha)
     if kind is None:
         damping = float(scales(stream).damping(alpha))
