@@ -152,6 +152,7 @@ def clone_growth(machines, alpha, period, warm, key, particles, turns):
                 shift = start[p] - start[q]
                 made[p].events = [(t + shift, w, s) for t, w, s in before[q][0]]
                 made[p].free = [t + shift for t in before[q][1]]
+                made[p].jobs = [job + 1 for job in made[p].jobs]
                 heapq.heapify(made[p].events)
                 x[p], reads[p] = x[q], list(reads[q])
     return np.array(logs)

@@ -212,6 +212,13 @@ def clone_growth(
                     free[p, i] = free[q, i] + shift
                 for w in range(workers):
                     sending[p, w], reads[p, w] = sending[q, w], reads[q, w]
+                    # A transfer that a lost run has drawn is what it was lost for: no second use.
+                    jobs[p, w] += 1
+                    if jobs[p, w] % AHEAD == 0:
+                        times_ahead(
+                            machines.tables, machines.compute, machines.communication, times[p],
+                            spare, k0, k1, p, w, jobs[p, w],
+                        )  # fmt: skip
                 x[p] = x[q]
         for p in range(particles):
             scale = 1.0 / math.sqrt(weight[source[p]])
