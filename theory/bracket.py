@@ -17,11 +17,13 @@ def root_between(function: Callable[[float], float], low: float, high: float) ->
     return float(found)
 
 
-def rising_zeros(function: Callable[[Floats], Floats], low: Floats, high: Floats) -> Floats:
-    """Return where functions rise through zero, each between its `low` and `high`, to 1e-12.
+def rising_zeros(
+    function: Callable[[Floats], Floats], low: Floats, high: Floats, *, near: float = 1e-12
+) -> Floats:
+    """Return where functions rise through zero, each between its `low` and `high`.
 
-    `low` where a function is positive there already. All are evaluated together, by inverse
-    quadratic interpolation where that is safe, and bisection elsewhere [1]_.
+    Right to `near`, relative; `low` where a function is positive there already. All are evaluated
+    together, by inverse quadratic interpolation where that is safe, and bisection elsewhere [1]_.
 
     References
     ----------
@@ -46,7 +48,7 @@ def rising_zeros(function: Callable[[Floats], Floats], low: Floats, high: Floats
         nearer = np.abs(at_a) < np.abs(at_b)
         best = np.where(done, best, np.where(nearer, a, b))
         with np.errstate(all="ignore"):
-            least = 1e-12 * np.abs(best) / np.abs(b - a)
+            least = near * np.abs(best) / np.abs(b - a)
             done |= (least > 0.5) | (np.where(nearer, at_a, at_b) == 0.0)
             x, y = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
             share = at_a / (at_b - at_a) * at_c / (at_b - at_c)

@@ -6,8 +6,8 @@ Nothing here knows how times are found or writes words.
 import math
 from typing import Any
 
-from .method_search import Point, Question
 from .plan_methods import Family
+from .plan_question import Point, Question
 
 _HOPELESS = 3.0  # times the best time known, from which a family is given up early
 

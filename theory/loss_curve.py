@@ -6,6 +6,7 @@ time or for good. Nothing here knows how the curve was computed.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from .bracket import root_between
-from .panels import lagrange, rules
+from .panels import coefficients, lagrange, rules
 
 Floats = NDArray[np.float64]
 
@@ -120,15 +121,42 @@ class LossCurve:
 
     def _crossing(self, low: float, high: float, target: float) -> float:
         """Return where the curve crosses `target` between a time above it and one below it."""
+        value = self.between(low, high)
 
         def excess(t: float) -> float:
-            return float(self(np.array([t]))[0]) - target
+            return value(t) - target
 
         if excess(low) <= 0.0:
             return low
         if excess(high) > 0.0:
             return high
         return root_between(excess, low, high)
+
+    def between(self, low: float, high: float) -> Callable[[float], float]:
+        """Return the curve as a quick function of one time, from `low` to `high`."""
+        panel = int(low / self.width)
+        if high <= min(panel + 1, len(self.early)) * self.width:
+            series = coefficients(self.early[panel]).tolist()
+
+            def inside(t: float) -> float:
+                x = 2.0 * (t / self.width - panel) - 1.0
+                ahead = after = 0.0  # Clenshaw's recurrence for Legendre polynomials
+                for k in range(len(series) - 1, 0, -1):
+                    ahead, after = (
+                        series[k] + (2 * k + 1) / (k + 1) * x * ahead - (k + 1) / (k + 2) * after,
+                        ahead,
+                    )
+                return float(series[0] + x * ahead - 0.5 * after)
+
+            return inside
+        if low >= self.end and not self.beats and math.isfinite(self.floor):
+
+            def late(t: float) -> float:
+                waves = np.exp((t - self.end) * self.exponents)
+                return self.floor + float((waves @ self.amplitudes).real)
+
+            return late
+        return lambda t: float(self(np.array([t]))[0])
 
     def _hidden_peak(self, time: Floats, value: Floats, target: float) -> float | None:
         """Return the last time of a local peak that exceeds `target` between two samples."""

@@ -11,8 +11,9 @@ from typing import Any
 from sdde.errors import ArgumentError
 
 from .family_search import search_family
-from .method_search import MethodSearch, Point, Question
+from .method_search import MethodSearch
 from .plan_methods import Family, is_synchronous
+from .plan_question import Point, Question
 
 _CLEARLY = 1.01  # times the time of a fixed method
 

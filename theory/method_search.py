@@ -1,253 +1,28 @@
-"""Searching one method: workers, learning rate and the method's own number that reach a target
-soonest.
+"""Searching one method: workers and learning rates that reach a target soonest.
 
-Times are smooth in the logarithms of all three, with steps where the loss overshoots, so searches
-start from coarse grids and move while anything gets better. Every point that was tried is kept.
-Nothing here writes words or judges conditions.
+Times are smooth in the logarithms of both, with steps where the loss overshoots, so a search starts
+from a coarse grid and moves while anything gets better. Nothing here writes words or judges
+conditions.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.system import SharedLink, System
 from sdde.equation.laws import as_law
-from sdde.errors import ArgumentError
 
 from .async_sgd import AsyncSGD
-from .plan_methods import is_compensated, is_synchronous, least_workers
-from .plan_search import PlanRow, compensated_of, model_of, rounds_of
-from .side_by_side import times_to
+from .plan_methods import least_workers
+from .plan_question import Point, Question, transfer_rate
+from .plan_search import PlanRow
 from .synchronous import SynchronousSGD
 from .worker_limits import divergence_index, largest_count
 
 NEAR = 1.05  # times the best time that still counts as good
-_CLIFF = 1.15  # ratio of times at neighbouring learning rates that no smooth curve shows
-_BEFORE = 0.01  # how far from such a jump a learning rate stays, relative to it
-_WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the learning rate that should be best
 _POLISHED = 5  # numbers of workers whose learning rates are looked at closely
 _BEATEN = 1.5  # times the best time known, from which a table stays coarse
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a user allows.
-
-    Attributes
-    ----------
-    most : int
-        Workers.
-    margin : float
-        Distance from divergence: the learning rate is at most ``1 - margin`` times the largest.
-    transfer_rate : float
-        Gradients sent to the server per unit of time.
-    price : float
-        Cost of one worker for one unit of time.
-    cost : float
-        Cost until the target is reached.
-    """
-
-    most: int
-    margin: float = 0.1
-    transfer_rate: float = math.inf
-    price: float = 1.0
-    cost: float = math.inf
-
-
-class Point(NamedTuple):
-    """One choice and its time, ``inf`` where it never gets there or is not allowed."""
-
-    time: float
-    workers: int
-    learning_rate: float
-    method: Any
-    cost: float
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """What is to be planned, with laws in place of numbers, and what was tried.
-
-    Attributes
-    ----------
-    objective : Quadratic
-    system : System
-    target : float
-    eta : float or None
-        Learning rate, if it is given.
-    limits : Limits
-    """
-
-    objective: Quadratic
-    system: System
-    target: float
-    eta: float | None
-    limits: Limits
-    tried: dict[Any, Point] = field(default_factory=dict, repr=False)
-    models: dict[Any, Any] = field(default_factory=dict, repr=False)
-    edges: dict[Any, tuple[float, float]] = field(default_factory=dict, repr=False)
-    safe: dict[str, int] = field(default_factory=dict, repr=False)
-
-    def model(self, method: Any, workers: int, eta: float, arrivals: Any = None) -> Any:
-        """Return the model of a choice."""
-        key = (repr(method), workers, arrivals)
-        known = self.models.get(key)
-        if known is not None:
-            return known.replace(learning_rate=eta)
-        build: Any = model_of
-        if is_synchronous(method):
-            build = rounds_of
-        elif is_compensated(method):
-            build = compensated_of
-        more = {"arrivals": arrivals} if build is model_of else {}
-        model = build(
-            self.objective, self.system, workers=workers, learning_rate=eta, method=method, **more
-        )
-        self.models[key] = model
-        return model
-
-    def try_one(self, method: Any, workers: int, eta: float) -> Point:
-        """Return the time of a choice; ``inf`` where it is not allowed or never gets there."""
-        return self.try_rates(method, workers, [eta])[eta]
-
-    def try_rates(self, method: Any, workers: int, rates: Any) -> dict[float, Point]:
-        """Return the same for several learning rates, which are solved side by side."""
-        name = repr(method)
-        allowed = []
-        for eta in sorted({float(eta) for eta in rates}, reverse=True):
-            if (name, workers, eta) in self.tried:
-                continue
-            if self.refusal(self.model(method, workers, eta), eta):
-                cost = self.limits.price * workers * math.inf
-                self.tried[name, workers, eta] = Point(math.inf, workers, eta, method, cost)
-            else:
-                allowed.append(eta)
-        if allowed:
-            model = self.model(method, workers, allowed[0])
-            times = times_to(model, np.array(allowed), self.target, self.objective.start)
-            for eta, time in zip(allowed, times.tolist(), strict=True):
-                cost = self.limits.price * workers * time
-                kept = time if cost <= self.limits.cost else math.inf
-                self.tried[name, workers, eta] = Point(kept, workers, eta, method, cost)
-        return {float(eta): self.tried[name, workers, float(eta)] for eta in rates}
-
-    def refusal(self, model: Any, eta: float) -> str:
-        """Return the limit that a choice breaks whatever its time, or an empty text."""
-        if transfer_rate(model) > self.limits.transfer_rate * (1.0 + 1e-12):
-            return "transfer rate"
-        return "" if self.keeps_margin(model, eta) else "margin"
-
-    def keeps_margin(self, model: Any, eta: float) -> bool:
-        """Return whether the learning rate stays away from divergence."""
-        name = repr(model.method)
-        if eta == self.eta and name in self.safe:  # more workers allow smaller rates only
-            return model.workers <= self.safe[name]
-        key = (name, model.workers)
-        sure, lost = self.edges.get(key, (0.0, math.inf))
-        if sure < eta < lost:  # what is stable at one learning rate is so at smaller ones
-            if _is_bounded(model, eta / (1.0 - self.limits.margin)):
-                sure = eta
-            else:
-                lost = eta
-            self.edges[key] = sure, lost
-        return eta <= sure
-
-    def guess(self, method: Any, workers: int) -> float:
-        """Return a learning rate of the right size: a damping of a third."""
-        eta = 0.3 / float(self.objective.eigenvalues.max())
-        damping = float(self.model(method, workers, eta).damping.max())
-        return eta * min(1.0, 0.35 / damping) if damping > 0.0 else eta
-
-    def best_rate(self, method: Any, workers: int, near: float | None = None) -> Point:
-        """Return the point with the best learning rate; `near` is one that should be close."""
-        if self.eta is not None:
-            return self.try_one(method, workers, self.eta)
-        middle = self.guess(method, workers) if near is None else near
-        factors = np.geomspace(1e-3, 4.0, 14) if near is None else np.array(_WINDOW)
-        points = self.try_rates(method, workers, middle * factors[::-1])
-        best = min(points.values(), key=lambda p: (p.time, -p.learning_rate))
-        if not math.isfinite(best.time):
-            return best if near is None else self.best_rate(method, workers)
-        for _ in range(12):  # until the best has tried neighbours on both sides
-            edges = min(points), max(points)
-            if best.learning_rate not in edges:
-                break
-            step = 1.5 if best.learning_rate == edges[1] else 1.0 / 1.5
-            eta = best.learning_rate * step
-            points[eta] = self.try_one(method, workers, eta)
-            best = min(points.values(), key=lambda p: p.time)
-        return self._narrowed(points, best)
-
-    def scan(self, method: Any, workers: int, near: float) -> Point:
-        """Return the best of a fine grid of learning rates."""
-        points = self.try_rates(method, workers, near * np.geomspace(2.0, 0.5, 17))
-        return self._narrowed(points, min(points.values(), key=lambda p: p.time))
-
-    def _narrowed(self, points: dict[float, Point], best: Point) -> Point:
-        """Return the best of the points, of some on the way to their neighbours, and of a parabola.
-
-        All are solved side by side: one call costs little more than one point.
-        """
-        known = sorted(points)
-        at = known.index(best.learning_rate)
-        sides = [known[i] for i in (at - 1, at + 1) if 0 <= i < len(known)]
-        trials = _lowest(points, sides, best)
-        for side in sides:
-            ratio = side / best.learning_rate
-            trials += [best.learning_rate * ratio**share for share in (0.2, 0.4, 0.65)]
-        points |= self.try_rates(best.method, best.workers, trials)
-        best = min(points.values(), key=lambda p: p.time)
-        return self._at_cliff(points, best)
-
-    def _at_cliff(self, points: dict[float, Point], best: Point) -> Point:
-        """Return the best point a little before a jump of the time, if there is one."""
-        known, who = sorted(points), (best.method, best.workers)
-        at = known.index(best.learning_rate)
-        for i in (at - 1, at + 1):
-            if not 0 <= i < len(known) or points[known[i]].time < _CLIFF * best.time:
-                continue
-            side = known[i]
-            while abs(math.log(side / best.learning_rate)) > _BEFORE:
-                trial = self.try_one(*who, math.sqrt(side * best.learning_rate))
-                better = trial.time < best.time
-                best, side = (trial, side) if better else (best, trial.learning_rate)
-            away = math.copysign(_BEFORE, best.learning_rate - side)
-            before = self.try_one(*who, best.learning_rate * math.exp(away))
-            best = before if before.time < _CLIFF * best.time else best
-        return best
-
-
-def _is_bounded(model: Any, eta: float) -> bool:
-    """Return whether the expected loss stays bounded at a learning rate."""
-    if isinstance(model, AsyncSGD) and model.stream.kind == "renewal":  # the largest decides
-        return divergence_index(model.stream, eta * float(model.eigenvalues.max())) < 1.0
-    return bool(model.replace(learning_rate=eta).is_mean_square_stable())
-
-
-def _lowest(points: dict[float, Point], sides: list[float], best: Point) -> list[float]:
-    """Return where a parabola through the best point and its neighbours is lowest."""
-    if len(sides) < 2 or not all(math.isfinite(points[eta].time) for eta in sides):
-        return []
-    x = np.log(np.array(sides) / best.learning_rate)
-    y = np.array([points[side].time for side in sides]) - best.time
-    slope, bend = np.linalg.solve(np.stack([x, x**2], axis=1), y)
-    at = float(np.clip(-0.5 * slope / bend, 0.9 * x[0], 0.9 * x[1])) if bend > 0.0 else 0.0
-    return [best.learning_rate * math.exp(at)] if abs(at) > 2e-3 else []
-
-
-def transfer_rate(model: Any) -> float:
-    """Return the gradients sent to the server per unit of time; those thinned out are not sent."""
-    if not isinstance(model, AsyncSGD):
-        return model.group * model.update_rate
-    rules = getattr(model.method, "composed", None)
-    thinned = getattr(rules, "admission", None)
-    if hasattr(thinned, "keep"):
-        return model.stream.rate
-    return max(model.stream.rate, model.stream.workers / model.stream.cycles[0].mean
-               if len(model.stream.cycles) == 1 and model.stream.group == 1 else 0.0)  # fmt: skip
 
 
 class MethodSearch:
@@ -316,6 +91,7 @@ class MethodSearch:
             self._try_all(new)
         if self.question.eta is None:
             self._polish()
+            self._confirm()
         self._find_edges()
 
     def _polish(self) -> None:
@@ -339,6 +115,14 @@ class MethodSearch:
             point = self.question.scan(self.method, left[0], middle.learning_rate)
             row = row_of(self.question, point)
             self.rows[left[0]] = min(middle, row, key=lambda r: (r.breaks, r.time_to_target))
+
+    def _confirm(self) -> None:
+        """Solve the best learning rate alone, so that no grid around it is in its time."""
+        done: set[int] = set()
+        while (best := self.best()) is not None and best.workers not in done:
+            done.add(best.workers)
+            point = self.question.solve_alone(self.method, best.workers, best.learning_rate)
+            self.rows[best.workers] = row_of(self.question, point)
 
     def _find_edges(self) -> None:
         """Try numbers between the last good one and the next, so that the range is known."""
@@ -423,7 +207,8 @@ def row_of(question: Question, point: Point) -> PlanRow:
     """Return the row of the table for a point."""
     model = question.model(point.method, point.workers, point.learning_rate)
     breaks, time = question.refusal(model, point.learning_rate), point.time
-    floor = model.loss_floor()
+    floor = question.floors.get((repr(point.method), point.workers, point.learning_rate))
+    floor = model.loss_floor() if floor is None else floor
     if math.isinf(time) and floor < question.target:
         time = float(model.time_to(question.target, question.objective.start))
     cost = question.limits.price * point.workers * time
@@ -454,12 +239,3 @@ def system_limits(system: System) -> dict[str, float]:
     think = as_law(system.compute_time, "compute_time")
     transfer = as_law(link.law, "communication")
     return {"link_saturation": link.capacity * (1.0 + think.mean / transfer.mean)}
-
-
-def is_plannable(question: Question, method: Any, workers: int) -> str:
-    """Return why a method has no model on these machines, or an empty text."""
-    try:
-        question.model(method, workers, question.eta or 1e-3)
-    except ArgumentError as error:
-        return str(error)
-    return ""

@@ -73,6 +73,11 @@ def _to_coefficients() -> Floats:
     return (legendre.legvander(x, ORDER - 1) * w[:, None]).T * (degrees + 0.5)[:, None]
 
 
+def coefficients(values: Floats) -> Floats:
+    """Return the Legendre series on a panel, from -1 to 1, of values at its nodes."""
+    return np.asarray(_to_coefficients() @ values)
+
+
 def lagrange(position: Floats) -> Floats:
     """Return the matrix that takes node values to values at positions in [0, 1]."""
     return legendre.legvander(2.0 * np.asarray(position) - 1.0, ORDER - 1) @ _to_coefficients()

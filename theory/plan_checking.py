@@ -29,7 +29,7 @@ from .simulated_times import SimulatedTime, Trial, reach, with_laws
 
 if TYPE_CHECKING:
     from .method_choice import Found
-    from .method_search import Question
+    from .plan_question import Question
     from .planning import Plan
 
 NEAR_METHODS = 1.2  # times the best time of theory: methods that are simulated too

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .method_search import Point
+from .plan_question import Point
 
 _MOST = 24  # choices shown
 

@@ -10,7 +10,7 @@ from sdde import checks
 from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.system import System
 
-from .method_search import Limits
+from .plan_question import Limits
 
 MOST_WORKERS = 1000  # tried when nobody says how many there are
 

@@ -17,7 +17,7 @@ from sdde.cluster.system import SharedLink, System
 from sdde.equation.laws import Law
 
 from .cycle import scaled, weighted
-from .method_search import Question
+from .plan_question import Question
 from .synchronous import SynchronousSGD
 
 _STEP = 1.05  # each way, for the elasticity
@@ -161,7 +161,9 @@ def _quadratic(objective: Quadratic, eigenvalues: Any) -> Quadratic:
 
 
 def _fresh(question: Question, **changes: Any) -> Question:
-    return replace(question, tried={}, models={}, edges={}, **changes)
+    found = ("tried", "floors", "models", "curves", "edges", "highest", "safe")
+    none: Any = {name: {} for name in found}
+    return replace(question, **none, **changes)
 
 
 def _with(question: Question, objective: Quadratic) -> Question:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from sdde import checks
 from sdde.cluster.system import SharedLink, System
 
-from .method_search import Limits, Point, Question
 from .plan_inputs import as_quadratic, as_system
 from .plan_methods import least_workers
+from .plan_question import Limits, Point, Question
 from .plan_search import converted
 from .planning import Plan, plan
 

@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .method_search import NEAR, Point
+from .method_search import NEAR
 from .plan_methods import is_synchronous
+from .plan_question import Point
 
 if TYPE_CHECKING:
     from .planning import Plan

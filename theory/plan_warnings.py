@@ -12,7 +12,7 @@ from sdde.cluster.system import System
 from sdde.equation.laws import Law
 
 from .async_sgd import AsyncSGD
-from .method_search import Question
+from .plan_question import Question
 from .plan_search import PlanRow
 
 _FEW = 200  # measurements

@@ -22,11 +22,12 @@ from . import conditions
 from .async_sgd import AsyncSGD
 from .conditions import Condition
 from .method_choice import Found, search_all
-from .method_search import NEAR, Point, Question
+from .method_search import NEAR
 from .plan_cost import ParetoRow, pareto_front
 from .plan_inputs import as_quadratic, as_system, limits_from
 from .plan_limits import limits_of
 from .plan_methods import candidates
+from .plan_question import Point, Question
 from .plan_search import PlanRow, converted, regular_below
 from .plan_sensitivity import Sensitivity, sensitivities
 from .plan_text import explain

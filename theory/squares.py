@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 DIRECT = 48  # distinct values that are solved one by one; more are gathered on nodes
 _DIGITS = 32.0  # natural logarithm of the accuracy of nodes, about
+_BEYOND = 1.25  # times the largest value, near which mean squares may have a pole
 _FEW_DIRECT, _FEW_DIGITS = 12, 12.0  # the same where a node costs more and is less accurate
 
 
@@ -50,26 +51,49 @@ def gather(alpha: Floats, kind: str = "") -> tuple[Floats, Floats]:
     r"""Return nodes in place of many values, and the share of each value in each node.
 
     A sum of a smooth function over all values is then a sum over the nodes: interpolation at
-    Chebyshev nodes in :math:`\log\alpha`, transposed. Few distinct values are their own nodes.
+    Chebyshev nodes in :math:`\log\alpha - \log(c - \alpha)`, transposed. Mean squares have a pole
+    where they begin to grow, and *c* is a little beyond the largest value: so the nodes crowd there
+    too. Few distinct values are their own nodes.
     """
-    direct, digits = (_FEW_DIRECT, _FEW_DIGITS) if kind == "renewal" else (DIRECT, _DIGITS)
     distinct, inverse = np.unique(alpha, return_inverse=True)
-    span = math.log(distinct[-1] / distinct[0])
+    if distinct.size > 1:
+        nodes = nodes_between(float(distinct[0]), float(distinct[-1]), kind)
+        if distinct.size > nodes.size:
+            return nodes, shares_in(nodes, alpha)
+    shares = np.zeros((alpha.size, distinct.size))
+    shares[np.arange(alpha.size), inverse] = 1.0
+    return distinct, shares
+
+
+def nodes_between(least: float, largest: float, kind: str = "") -> Floats:
+    """Return nodes from the least to the largest value; both are among them."""
+    direct, digits = (_FEW_DIRECT, _FEW_DIGITS) if kind == "renewal" else (DIRECT, _DIGITS)
     # A decaying exponential of exp(x) is analytic and bounded for |Im x| < pi/2.
-    height = math.pi / max(span, 1e-9)
+    height = math.pi / max(math.log(largest / least), 1e-9)
     count = max(direct, math.ceil(digits / math.log(height + math.hypot(1.0, height))))
-    if distinct.size <= count:
-        shares = np.zeros((alpha.size, distinct.size))
-        shares[np.arange(alpha.size), inverse] = 1.0
-        return distinct, shares
-    # Extremes of a Chebyshev polynomial, so that the least and the largest value are nodes.
-    nodes = -np.cos(np.pi * np.arange(count) / (count - 1))
-    middle = 0.5 * math.log(distinct[-1] * distinct[0])
-    at = np.clip((np.log(alpha) - middle) / (0.5 * span), -1.0, 1.0)
-    basis = chebyshev.chebvander(nodes, count - 1) * (2.0 / (count - 1))
+    low, high = _stretched(np.array([least, largest]), largest)
+    grown = np.exp(0.5 * (low + high) - 0.5 * (high - low) * _extremes(count))
+    nodes = grown / (1.0 + grown / (_BEYOND * largest))
+    nodes[[0, -1]] = least, largest
+    return np.asarray(nodes)
+
+
+def shares_in(nodes: Floats, alpha: Floats) -> Floats:
+    """Return the share of each value in each of the nodes between which it lies."""
+    count = nodes.size
+    low, high = _stretched(nodes[[0, -1]], float(nodes[-1]))
+    at = 2.0 * (_stretched(alpha, float(nodes[-1])) - low) / (high - low) - 1.0
+    basis = chebyshev.chebvander(-_extremes(count), count - 1) * (2.0 / (count - 1))
     for ends in (basis, basis.T):
         ends[[0, -1]] *= 0.5
-    shares = chebyshev.chebvander(at, count - 1) @ basis.T
-    points = np.exp(middle + 0.5 * span * nodes)
-    points[[0, -1]] = distinct[[0, -1]]
-    return points, shares
+    return np.asarray(chebyshev.chebvander(np.clip(at, -1.0, 1.0), count - 1) @ basis.T)
+
+
+def _stretched(alpha: Floats, largest: float) -> Floats:
+    """Return the variable in which nodes are spread."""
+    return np.asarray(np.log(alpha) - np.log1p(-alpha / (_BEYOND * largest)))
+
+
+def _extremes(count: int) -> Floats:
+    """Return where a Chebyshev polynomial is largest in size, the ends among them, from 1 down."""
+    return np.asarray(np.cos(np.pi * np.arange(count) / (count - 1)))

@@ -86,12 +86,12 @@ class WorkerSquares:
         """
         slowest = 2.0 * np.minimum(self.means.roots.real, -1e-12) * (1.0 - 1e-3)
         variances, exponent = self._still, np.zeros(self.means.alpha.size)
-        for _ in range(2):
-            exponent = np.where(self.bounded, self._exponent(variances, slowest), 0.0)
+        for near in (1e-4, 1e-10):
+            exponent = np.where(self.bounded, self._exponent(variances, slowest, near), 0.0)
             variances = [group.fluctuating(exponent) for group in self.groups]
         return variances, exponent
 
-    def _exponent(self, variances: list[Floats], slowest: Floats) -> Floats:
+    def _exponent(self, variances: list[Floats], slowest: Floats, near: float) -> Floats:
         """Return the real zero of the denominator, or `slowest` where there is none above it."""
         means = self.means
         time = means.step * np.arange(CELLS)
@@ -112,7 +112,7 @@ class WorkerSquares:
                 out -= np.sum(v * wave, axis=1) * q
             return out
 
-        return rising_zeros(denominator, slowest, np.zeros(slowest.size))
+        return rising_zeros(denominator, slowest, np.zeros(slowest.size), near=near)
 
     @cached_property
     def on_grid(self) -> Floats:

@@ -7,7 +7,7 @@ from sdde.theory.clock import losses, time_of
 from sdde.theory.compensated_sgd import CompensatedSGD
 from sdde.theory.idle_groups import idle_rounds
 from sdde.theory.loss_curve import LossCurve
-from sdde.theory.method_search import Limits, Question
+from sdde.theory.plan_question import Limits, Question
 from sdde.theory.plan_search import converted
 from sdde.theory.round_times import wait_for
 

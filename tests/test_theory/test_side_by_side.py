@@ -106,3 +106,53 @@ def test_many_workers_in_step_are_polynomials_of_the_update(workers, monkeypatch
     every = exact.in_step(alpha, workers).square
     scale = np.abs(every).max(axis=(2, 3), keepdims=True)
     np.testing.assert_allclose(few / scale, every / scale, atol=2e-12)
+
+
+@pytest.mark.parametrize("eigenvalues", [[1.0], [1.0, 0.5, 0.1], np.geomspace(0.05, 1.0, 50)])
+def test_a_grid_of_rates_serves_all_that_are_asked_for_later(eigenvalues, monkeypatch):
+    """Workers as renewal processes: near the limit these are hard to interpolate."""
+    model = theory.AsyncSGD(
+        eigenvalues, learning_rate=0.01, workers=12, gradient_noise=0.02, arrivals="renewal",
+        compute_time=scipy.stats.gamma(4, scale=0.25),
+    )  # fmt: skip
+    solved = []
+    solve = side_by_side.square_curves
+    monkeypatch.setattr(
+        side_by_side, "square_curves", lambda *given: solved.append(given) or solve(*given)
+    )
+    highest = 0.9 * model.max_learning_rate()
+    curves = side_by_side.RateCurves(model, 1.0, highest=highest)
+    curves.reached(highest * np.array([0.25, 0.5, 0.8]), 0.05)
+    rates = highest * np.array([1.0, 0.9, 0.7, 0.4, 0.25])
+    found = curves.reached(rates, 0.05)
+    assert len(solved) == 1
+    for eta, (time, floor) in zip(rates, found, strict=True):
+        alone = model.replace(learning_rate=float(eta))
+        assert time == pytest.approx(alone.time_to(0.05), rel=3e-3)
+        assert floor == pytest.approx(alone.loss_floor(), rel=5e-4)
+    curves.reached(np.array([0.1 * highest]), 0.05)
+    assert len(solved) == 2
+
+
+@pytest.mark.parametrize("guess", [0.2, 0.93, 1.0, 1.004, 1.2, 5.0])
+@pytest.mark.parametrize("law", [scipy.stats.gamma(4, scale=0.25), scipy.stats.lognorm(0.9)])
+def test_a_guess_of_the_largest_rate_does_not_change_it(law, guess):
+    stream = theory.AsyncSGD(
+        [1.0], learning_rate=0.01, workers=20, compute_time=law, arrivals="renewal"
+    ).stream
+    limit = limits.largest_alpha(stream)
+    assert limits.largest_alpha(stream, guess * limit) == pytest.approx(limit, rel=1e-3)
+
+
+def test_quick_values_of_a_curve_are_its_values():
+    model = theory.AsyncSGD(
+        [1.0, 0.3], learning_rate=0.1, workers=8, compute_time=1.0, gradient_noise=0.1,
+        arrivals="regular",
+    )  # fmt: skip
+    curve = model.loss_curve(1.0)
+    width, end = curve.width, curve.end
+    for low, high in ((0.0, width), (3.1 * width, 3.7 * width), (0.9 * width, 1.1 * width),
+                      (end - 0.1, end + 0.1), (end + 1.0, end + 30.0)):  # fmt: skip
+        times = np.linspace(low, high, 9)
+        quick = curve.between(low, high)
+        np.testing.assert_allclose([quick(t) for t in times], curve(times), rtol=1e-12)
