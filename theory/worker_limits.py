@@ -20,7 +20,7 @@ from sdde import checks
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import Law, as_law
 
-from . import exact, fixed_cycles, link_order, memoryless_link
+from . import exact, fixed_cycles, link_order, memoryless_link, renewal_limits
 from .arrivals import Arrivals, exact_kind, scales
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
@@ -29,8 +29,8 @@ from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
 from .squares import DIRECT, gather
-from .worker_renewals import Crew, crew_of, worker_renewals
-from .worker_squares import WorkerSquares, squares_of, worker_squares
+from .worker_renewals import crew_of, worker_renewals
+from .worker_squares import worker_squares
 
 if TYPE_CHECKING:
     from .async_sgd import AsyncSGD
@@ -39,12 +39,8 @@ Floats = NDArray[np.float64]
 
 MOST_WORKERS = 1_000_000_000
 _FEW = 64  # dampings that are marched rather than looked up
-_RESOLVED = 1e-3  # relative width of an interval that holds a limit, then its middle is taken
 _SURE = 0.8  # of the limit of workers in turn: below it no order of arrivals diverges
 _FULL = 1.5  # times as many workers as keep a link busy: it never rests
-_TRIED = 6  # learning rates that are looked at together
-_AROUND = (-0.05, -0.01, -0.0004, 0.0004, 0.01, 0.05)  # the same around a guess, relative to it
-_NEARBY = (-0.3, -0.06, -0.012, 0.012, 0.06, 0.35)  # the same around the first guess
 _MARGIN = (
     0.9  # of the diverging learning rate, where the fastest mean would have no bounded mean square
 )
@@ -285,7 +281,7 @@ def largest_alpha(stream: Arrivals, near: float = math.nan) -> float:
     if cycles := _fixed(stream):
         return fixed_cycles.largest_alpha(cycles)
     if stream.kind == "renewal":
-        return _largest_by_grids(crew_of(stream), near)
+        return renewal_limits.largest_by_grids(crew_of(stream), near)
     unit = scales(stream)
     limit = float(stability_limit(unit.law))
     per_damping = 1.0 / (unit.gain * unit.flow)
@@ -303,30 +299,6 @@ def largest_alpha(stream: Arrivals, near: float = math.nan) -> float:
     return root_between(room, 1e-6 * high, high) * per_damping
 
 
-@lru_cache(maxsize=256)
-def _largest_by_grids(crew: Crew, near: float) -> float:
-    """Return the limit of workers as renewal processes: several values are tried at once."""
-    low, high = 0.0, 2.0  # alone, every worker diverges from 2 on; others make it no better
-    while high - low > _RESOLVED * high:
-        least = max(low, 0.4 / crew.workers)  # a damping near one is where trouble begins
-        space = np.geomspace if high > 2.0 * least else np.linspace
-        grid = space(least, high, _TRIED + 2)[1 if low else 0 : -1][:_TRIED]
-        if low < near < high:
-            around = near * (1.0 + np.array(_AROUND if low else _NEARBY))
-            grid = around[(around > low) & (around < high)]
-        squares = squares_of(crew, grid)
-        kept = squares.bounded
-        first = grid.size if kept.all() else int(np.argmin(kept))
-        if first == 0 and low == 0.0:
-            low = 1e-3 * float(grid[0])
-            high = float(grid[0])
-            continue
-        near = _edge_guess(grid, squares, first) if 0 < first < grid.size else math.nan
-        low = float(grid[first - 1]) if first else low
-        high = float(grid[first]) if first < grid.size else high
-    return 0.5 * (low + high)
-
-
 def _in_turn(workers: int) -> float:
     """Return the limit of workers that arrive in turn; any change of their order raises it."""
     return 2.0 * math.sin(math.pi / (2.0 * (2.0 * workers - 1.0)))
@@ -338,7 +310,7 @@ def _behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) -
 
     def alone(law: Law, count: int) -> float:
         free = Arrivals(count, "renewal", count / law.mean, law, (law,))
-        return _largest_by_grids(crew_of(free), math.nan)
+        return renewal_limits.largest_by_grids(crew_of(free))
 
     if think.kind == "exponential" and workers <= memoryless_link.MOST:
         return memoryless_link.largest_alpha(workers, think.mean, link)
@@ -351,19 +323,6 @@ def _behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) -
     longer = scaled(link, workers / few)
     limit = link_order.largest_alpha(few, think, longer, few * longer.mean - think.mean, alone)
     return limit * _in_turn(workers) / _in_turn(few)
-
-
-def _edge_guess(grid: Floats, squares: WorkerSquares, first: int) -> float:
-    """Return where the index passes one, or the mean's decay zero, before the first that fails."""
-    low, high = float(grid[first - 1]), float(grid[first])
-    before, after = squares.means.roots.real[first - 1 : first + 1]
-    if after >= 0.0:
-        wild = bool(squares.means.wild[first])
-        return math.nan if wild else low + (high - low) * before / (before - after)
-    below, above = squares.index[first - 1 : first + 1]
-    if not 0.0 < below < 1.0 < above < math.inf:
-        return math.nan
-    return low * (high / low) ** (-math.log(below) / math.log(above / below))
 
 
 def _fixed(stream: Arrivals) -> tuple[float, ...]:
