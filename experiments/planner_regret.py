@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,6 @@ import numpy as np
 
 from experiments import regret_report
 from experiments.regret_search import (
-    MARGIN,
     Bench,
     Exhaustive,
     confirmed,
@@ -36,6 +35,7 @@ from sdde import cluster, theory
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = Path(__file__).with_suffix(".json")
+SIMULATOR = ("clusters", "search", "systems")  # files that the searches come from
 QUICK = (5, 19, 36, 45, 48, 62)  # of the systems: small ones, all kinds of question
 SHORTEST = 1.5  # mean cycles that a target takes at least
 MANY = 300  # workers up to which divergence is looked for in the number of workers
@@ -65,7 +65,7 @@ def searched(case: Case, seconds: float) -> dict[str, Any]:
         raise RuntimeError(f"{case.name}: no target within reach")
     best = search_of(case, reached, seconds).run()
     return {
-        "target": reached, "margin": MARGIN, "best": [list(map(float, row)) for row in best],
+        "target": reached, "best": [list(map(float, row)) for row in best],
         "seconds": time.process_time() - began,
     }  # fmt: skip
 
@@ -198,12 +198,8 @@ def one(number: int, store: Path, quick: bool) -> str:
     case = case_of(number)
     seconds = 0.3 if quick else 4.0
     file = store / f"{number:02d}.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    if known.get("search", {}).get("margin") != MARGIN:
-        known = {"number": number, "name": case.name, "facts": case.facts}
-        known["search"] = searched(case, seconds)
-        _write(file, known)
-    state = fingerprint()
+    known = with_search(case, file, number, seconds)
+    state = digest_of((ROOT / "theory").glob("*.py"))
     if known.get("theory") != state:
         known["answer"] = answered(case, known, seconds, 0.2 if quick else 4.0)
         known["theory"] = state
@@ -213,20 +209,29 @@ def one(number: int, store: Path, quick: bool) -> str:
 
 def search_only(number: int, store: Path, quick: bool) -> str:
     """Do the exhaustive search of one system, if it is missing."""
-    file = store / f"{number:02d}.json"
-    if file.exists():
-        return ""
     case = case_of(number)
-    known = {"number": number, "name": case.name, "facts": case.facts}
-    known["search"] = searched(case, 0.3 if quick else 4.0)
-    _write(file, known)
+    known = with_search(case, store / f"{number:02d}.json", number, 0.3 if quick else 4.0)
     return f"{case.name}: {known['search']}"
 
 
-def fingerprint() -> str:
-    """Return a digest of the theory's files: answers of another theory are not kept."""
+def with_search(case: Case, file: Path, number: int, seconds: float) -> dict[str, Any]:
+    """Return what is known of a system: all there is, or a new search.
+
+    Simulations of another simulator are not kept, nor searches for another margin.
+    """
+    known = json.loads(file.read_text()) if file.exists() else {}
+    state = digest_of(Path(__file__).with_name(f"regret_{name}.py") for name in SIMULATOR)
+    if known.get("simulator") != state:
+        known = {"number": number, "name": case.name, "facts": case.facts, "simulator": state}
+        known["search"] = searched(case, seconds)
+        _write(file, known)
+    return known
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """Return a digest of files: what was made by others is not kept."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "theory").glob("*.py")):
+    for path in sorted(paths):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -4,6 +4,7 @@ A `Bench` turns a system into the tables that `regret_clusters` reads, and simul
 expected losses and times with standard errors. Theory is not asked anywhere here.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -392,12 +393,12 @@ def largest_alpha(bench: Bench, workers: int, guess: float) -> tuple[float, floa
     """Return the alpha from which the mean square grows, and its standard error.
 
     A bracket around a first guess is closed by bisection; a line through the growth near its root
-    decides.
+    decides. Every growth has random numbers of its own.
     """
-    seed = bench.seed
+    seeds = itertools.count(1000 * bench.seed)
 
     def at(alpha: float) -> tuple[float, float]:
-        return second_moment_growth(bench, workers, alpha, seed=seed)
+        return second_moment_growth(bench, workers, alpha, seed=next(seeds))
 
     low, high = 0.85 * guess, 1.18 * guess
     while at(low)[0] > 0.0:
@@ -415,9 +416,10 @@ def most_stable_workers(bench: Bench, rate: float, guess: int) -> tuple[float, f
     standard error.
     """
     alpha = rate * float(bench.eigenvalues.max())
+    seeds = itertools.count(1000 * bench.seed)
 
     def at(workers: float) -> tuple[float, float]:
-        return second_moment_growth(bench, round(workers), alpha, seed=bench.seed)
+        return second_moment_growth(bench, round(workers), alpha, seed=next(seeds))
 
     low, high = max(round(0.85 * guess), 1), max(round(1.18 * guess), guess + 2)
     while low > 1 and at(low)[0] > 0.0:
