@@ -258,7 +258,8 @@ class AsyncSGD:
         alpha = self.learning_rate * self.eigenvalues
         variance = worker_limits.kick_variance(self.stream, alpha)
         kicks = (self.learning_rate * self.gradient_noise) ** 2
-        return float(0.5 * np.sum(self.eigenvalues * kicks * variance))
+        heard = kicks > 0.0  # next to the limit the variance may be unbounded, without noise too
+        return float(0.5 * np.sum((self.eigenvalues * kicks)[heard] * variance[heard]))
 
     def time_to(self, loss: float, start: ArrayLike = 1.0, *, settle: bool = True) -> float:
         """Return when the expected excess loss is at or below `loss`.
