@@ -10,7 +10,6 @@ of their arrivals. Formulas derived in this project; nothing here knows losses.
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,15 +19,15 @@ from sdde import checks
 from sdde.cluster.system import SharedLink
 from sdde.equation.laws import Law, as_law
 
-from . import exact, fixed_cycles, link_order, memoryless_link, renewal_limits
+from . import exact, fixed_cycles
 from .arrivals import Arrivals, exact_kind, scales
 from .bracket import root_between
 from .characteristic import critical_damping, rightmost_roots, stability_limit
-from .cycle import scaled
 from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
 from .squares import DIRECT, gather
+from .worker_edges import apart, behind_link, in_turn, is_within, memoryless
 from .worker_renewals import crew_of, worker_renewals
 from .worker_squares import worker_squares
 
@@ -39,8 +38,8 @@ Floats = NDArray[np.float64]
 
 MOST_WORKERS = 1_000_000_000
 _FEW = 64  # dampings that are marched rather than looked up
+_NEXT = 1.0 - 1e-9  # index of what the squares alone would take as divergent
 _SURE = 0.8  # of the limit of workers in turn: below it no order of arrivals diverges
-_FULL = 1.5  # times as many workers as keep a link busy: it never rests
 _MARGIN = (
     0.9  # of the diverging learning rate, where the fastest mean would have no bounded mean square
 )
@@ -184,7 +183,9 @@ def is_bounded(stream: Arrivals, alpha: Floats) -> bool:
         return divergence_index(stream, float(alpha.max())) < 1.0
     if stream.kind == "renewal":  # the largest decides
         nodes = gather(alpha, stream.kind)[0]  # their squares are asked for next, and kept
-        return bool(worker_squares(stream, nodes).bounded[-1])
+        squares = worker_squares(stream, nodes)
+        index = float(squares.index[-1]) if squares.means.roots[-1].real < 0.0 else math.inf
+        return is_within(crew_of(stream), float(nodes[-1]), index) and not squares.means.wild[-1]
     unit, some = scales(stream), _some(alpha)
     energy = kernel_energy(unit.law, unit.damping(some))
     return bool(np.isfinite(energy).all() and unit.strength(some[-1]) * energy[-1] < 1.0)
@@ -216,15 +217,13 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
     if kind == "memoryless":
         return alpha / largest_alpha(stream)
     if stream.kind == "renewal" and stream.queue:
-        turns = _in_turn(stream.workers)
+        turns = in_turn(stream.workers)
         return alpha / (turns if alpha < _SURE * turns else largest_alpha(stream))
     if cycles := _fixed(stream):
         reach = alpha * fixed_cycles.longest_reach(cycles)
         return reach if reach < 1.0 else alpha / fixed_cycles.largest_alpha(cycles)
     if stream.kind == "renewal":
-        squares = worker_squares(stream, np.array([alpha]))
-        stable = squares.means.roots[0].real < 0.0
-        return float(squares.index[0]) if stable else math.inf
+        return _index_of_squares(stream, alpha)
     if stream.kind == "regular" and alpha >= 2.0 * stream.group:
         return math.inf  # a single update overshoots by more than it started from
     if kind == "in step" or stream.kind == "regular":
@@ -232,6 +231,15 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
     unit = scales(stream)
     energy = float(kernel_energy(unit.law, np.array([unit.damping(alpha)]))[0])
     return unit.strength(alpha) * energy
+
+
+def _index_of_squares(stream: Arrivals, alpha: float) -> float:
+    """Return the index of workers as renewal processes; just below one up to the limit of few."""
+    squares = worker_squares(stream, np.array([alpha]))
+    stable = squares.means.roots[0].real < 0.0
+    index = float(squares.index[0]) if stable else math.inf
+    within = is_within(crew_of(stream), alpha, index)
+    return min(index, _NEXT) if within else max(index, 1.0)
 
 
 def kick_variance(stream: Arrivals, alpha: Floats) -> Floats:
@@ -263,25 +271,18 @@ def largest_alpha(stream: Arrivals, near: float = math.nan) -> float:
     n = stream.workers
     kind = exact_kind(stream) if stream.kind == "exact" else None
     if kind == "in step":
-        return _in_turn(n)
+        return in_turn(n)
     if kind == "memoryless":
         if len(stream.cycles) == 1:
             return (1.0 + math.sqrt(1.0 + 8.0 * n)) / (2.0 * n)
 
-        def growth(alpha: float) -> float:
-            matrix, _ = exact.memoryless_moments(np.array([alpha]), *stream.rates())
-            return float(np.linalg.eigvals(matrix).real.max())
-
-        high = 2.0
-        while growth(high) < 0.0:
-            high *= 2.0
-        return root_between(growth, 1e-12, high)
+        return memoryless(*stream.rates())
     if stream.kind == "renewal" and stream.queue and stream.link:
-        return _behind_link(n, *stream.queue, stream.link.waiting_time, stream.cycles[0])
+        return behind_link(n, *stream.queue, stream.link.waiting_time, stream.cycles[0])
     if cycles := _fixed(stream):
         return fixed_cycles.largest_alpha(cycles)
     if stream.kind == "renewal":
-        return renewal_limits.largest_by_grids(crew_of(stream), near)
+        return apart(crew_of(stream), near)
     unit = scales(stream)
     limit = float(stability_limit(unit.law))
     per_damping = 1.0 / (unit.gain * unit.flow)
@@ -297,32 +298,6 @@ def largest_alpha(stream: Arrivals, near: float = math.nan) -> float:
     if room(high) >= 0.0:
         return high * per_damping
     return root_between(room, 1e-6 * high, high) * per_damping
-
-
-def _in_turn(workers: int) -> float:
-    """Return the limit of workers that arrive in turn; any change of their order raises it."""
-    return 2.0 * math.sin(math.pi / (2.0 * (2.0 * workers - 1.0)))
-
-
-@lru_cache(maxsize=256)
-def _behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) -> float:
-    """Return the limit of workers that queue for a link."""
-
-    def alone(law: Law, count: int) -> float:
-        free = Arrivals(count, "renewal", count / law.mean, law, (law,))
-        return renewal_limits.largest_by_grids(crew_of(free))
-
-    if think.kind == "exponential" and workers <= memoryless_link.MOST:
-        return memoryless_link.largest_alpha(workers, think.mean, link)
-    few = link_order.MOST
-    if workers <= few:
-        return link_order.largest_alpha(workers, think, link, wait, alone)
-    if workers * link.mean < _FULL * (think.mean + link.mean):
-        return alone(cycle, workers)
-    # Behind a full link only shares of the cycle matter: fewer workers with longer transfers.
-    longer = scaled(link, workers / few)
-    limit = link_order.largest_alpha(few, think, longer, few * longer.mean - think.mean, alone)
-    return limit * _in_turn(workers) / _in_turn(few)
 
 
 def _fixed(stream: Arrivals) -> tuple[float, ...]:

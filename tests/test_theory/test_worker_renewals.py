@@ -48,22 +48,23 @@ def test_few_workers_agree_with_the_chain_of_their_stages(workers, stages, alpha
 
 
 @pytest.mark.parametrize(
-    ("workers", "stages", "near"), [(1, 3, 1e-3), (2, 1, 2e-3), (2, 2, 0.05), (3, 2, 0.05)]
+    ("workers", "stages", "near"),
+    [(1, 3, 1e-3), (2, 1, 2e-3), (2, 2, 2e-3), (3, 2, 2e-3), (2, 5, 0.02)],
 )
 def test_divergence_limits_agree_with_the_chain_of_stages(workers, stages, near):
     exact = erlang_limit(workers, stages, 0.3, 2.5)
     assert model(0.1, workers, erlang(stages)).max_learning_rate() == pytest.approx(exact, rel=near)
 
 
-@pytest.mark.parametrize("workers", [4, 16, 64])
-def test_memoryless_workers_come_out_as_exact(workers):
+@pytest.mark.parametrize(("workers", "near"), [(4, 0.025), (16, 0.01), (64, 5e-3)])
+def test_memoryless_workers_come_out_as_exact(workers, near):
     found = model(0.3 * workers**-0.5, workers, scipy.stats.expon(), gradient_noise=1.0)
     exact = found.replace(arrivals="exact")
     assert found.rate() == pytest.approx(exact.rate(), rel=5e-3)
     assert found.loss_floor() == pytest.approx(exact.loss_floor(), rel=0.01)
     assert found.max_learning_rate() == pytest.approx(exact.max_learning_rate(), rel=0.01)
     target = 1.2 * exact.loss_floor()
-    assert found.time_to(target, 1.0) == pytest.approx(exact.time_to(target, 1.0), rel=0.03)
+    assert found.time_to(target, 1.0) == pytest.approx(exact.time_to(target, 1.0), rel=near)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_memoryless_workers_come_out_as_exact(workers):
     ],
 )
 def test_losses_agree_with_event_simulation(law, workers, rate):
-    """Fixed seed; false alarms below 1e-4 on top of the stated 3 % of the curve."""
+    """Fixed seed; false alarms below 1e-4 on top of the stated 1 % of the curve."""
     objective = cluster.Quadratic([1.0, 0.3, 0.1], noise=0.2, start=1.0)
     runs = cluster.simulate(
         objective, cluster.AsyncSGD(), cluster.System(law, workers=workers), learning_rate=rate,
@@ -86,7 +87,7 @@ def test_losses_agree_with_event_simulation(law, workers, rate):
     assert found.arrivals == "renewal"
     mean, error = runs.loss.mean(axis=0), runs.loss.std(axis=0) / np.sqrt(4000)
     predicted = found.loss(runs.t, 1.0)
-    assert np.all(np.abs(predicted - mean) < 0.03 * mean + 4.5 * error)
+    assert np.all(np.abs(predicted - mean) < 0.01 * mean + 4.5 * error)
 
 
 def test_slow_coordinates_and_the_late_curve_continue_exactly():
