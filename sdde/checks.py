@@ -66,7 +66,7 @@ def nonnegative(name: str, value: Any, *, example: object = 0.0) -> float:
     result = number(name, value, example=example)
     if result < 0:
         raise fail(name, value, "is negative", remedy=f"For example {name} = {example!r}.")
-    return result
+    return abs(result)  # -0.0 is 0.0, or dividing by it goes the wrong way
 
 
 def integer(name: str, value: Any, *, lowest: int = 0, highest: int = HIGHEST) -> int:
@@ -155,6 +155,14 @@ def vector(name: str, value: Any) -> NDArray[np.float64]:
     return result
 
 
+def listed(value: Any) -> list[Any]:
+    """Return what a sequence holds, and nothing for what is none (arrays of no dimension too)."""
+    try:
+        return list(value)
+    except TypeError:
+        return []
+
+
 def answer(name: str, function: Any, *arguments: Any, signature: str) -> Any:
     """Return what a user's function returns, or say that it failed."""
     try:
@@ -173,7 +181,8 @@ def several(name: str, value: Any) -> NDArray[np.float64]:
 
 def time_span(name: str, value: Any) -> tuple[float, float]:
     """Return (t0, t1) with t0 < t1, both finite."""
-    if isinstance(value, str) or not isinstance(value, Iterable) or len(pair := list(value)) != 2:
+    pair = [] if isinstance(value, str) else listed(value)
+    if len(pair) != 2:
         raise fail(
             name, value, "is not a pair (start, end)", remedy=f"For example {name} = (0.0, 10.0)."
         )

@@ -160,7 +160,12 @@ def with_state_dependent_jumps(
             "rate", rate, f"gives a stationary rate of {arrivals:g}",
             why="The system with feedback must be stable, and its rate positive.",
         )  # fmt: skip
-    power = math.sqrt(arrivals * (law.variance + law.mean**2))
+    power = math.sqrt(arrivals * (law.variance + law.mean * law.mean))
+    if math.isinf(power):
+        raise checks.fail(
+            "size", size, "has a square beyond the largest number",
+            remedy="Give it in another unit.",
+        )  # fmt: skip
     return DelaySystem.from_coefficients(_with_channel(fed, power))
 
 
@@ -205,7 +210,7 @@ def jump_cumulants(system: DelaySystem, rate: float, size: Any, *, highest: int 
     """
     _check_system(system)
     rate = checks.positive("rate", rate)
-    highest = checks.integer("highest", highest, lowest=1)
+    highest = checks.integer("highest", highest, lowest=1, highest=100)
     law = as_law(size, "size", minimum=None)
     c = system.coefficients
     if system.dim > 1 or c.multiplicative:

@@ -117,6 +117,8 @@ class LossCurve:
             return self._crossing(peak, float(time[np.searchsorted(time, peak)]), target)
         if last < 0:
             return 0.0
+        if last + 1 == time.size:  # so slow that the end of the curve does not show its limit
+            return math.inf
         return self._crossing(float(time[last]), float(time[last + 1]), target)
 
     def _crossing(self, low: float, high: float, target: float) -> float:

@@ -33,7 +33,7 @@ def chebyshev(count: int, length: float) -> tuple[Floats, Floats, Floats]:
 def interpolation(nodes: Floats, weights: Floats, at: Floats) -> Floats:
     """Return the matrix that takes values at `nodes` to the interpolant's values at `at`."""
     gap = np.asarray(at, dtype=float)[:, None] - nodes[None, :]
-    exact = gap == 0.0
+    exact = np.abs(gap) < 1e-280  # at a node, or so near that its inverse is no number
     gap[exact] = 1.0
     terms: Floats = weights / gap
     hit = exact.any(axis=1)

@@ -102,7 +102,7 @@ class DiscardingBias:
 
         rate = most
         if used(most) < most:
-            rate = root_between(lambda r: used(r) - r, 0.0, most)
+            rate = most * root_between(lambda share: used(share * most) / most - share, 0.0, 1.0)
         store(self, "throughput", rate)
         share = weights * self._used(points, rate)
         store(self, "discarded", 1.0 - float(share.sum()))

@@ -151,8 +151,8 @@ def pipeline_flow(
     machines, count = machines_of(system, generators)
     check_pipeline(method)
     wanted = checks.integer("results", results, lowest=1000, highest=10**8)
-    checks.integer("seed", seed, lowest=0)
-    return flow_of(machines, count, method, results=wanted, seed=seed)
+    drawn = checks.integer("seed", seed, lowest=0)
+    return flow_of(machines, count, method, results=wanted, seed=drawn)
 
 
 def flow_of(

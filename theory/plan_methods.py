@@ -4,7 +4,7 @@ A family is a name or a class of `sdde.cluster`: `KBatchAsync(4)` is a method, `
 and `KBatchAsync` stand for all of them. Nothing here knows an objective or a time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,8 +107,7 @@ def candidates(methods: Any) -> tuple[Any, ...]:
     if isinstance(methods, str) and methods == "all":
         return tuple(_one(name, methods) for name in NAMES)
     single = isinstance(methods, str | type) or hasattr(methods, "composed")
-    several = (methods,) if single else methods
-    found = tuple(several) if isinstance(several, Iterable) else ()
+    found = (methods,) if single else tuple(checks.listed(methods))
     if not found:
         raise _refusal(methods)
     return tuple(_one(item, methods) for item in found)

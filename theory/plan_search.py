@@ -111,7 +111,7 @@ def model_of(
         method=method,
     )  # fmt: skip
     kind = best_treatment(model) if arrivals is None else arrivals
-    return model if kind == "poisson" else model.replace(arrivals=kind)
+    return model if isinstance(kind, str) and kind == "poisson" else model.replace(arrivals=kind)
 
 
 def rounds_of(

@@ -23,6 +23,7 @@ from .mean_square import coordinates, spectral_radius, symmetric_basis
 from .numerics import Complexes, Floats
 
 MOST_POINTS = 2**22
+_LONGEST = 10**6  # steps of a delay; the sums need several points for each
 Taps = dict[int, Floats]  # steps back -> coefficient
 
 
@@ -201,6 +202,11 @@ class Recursion:
 def _reading(delay: float, dt: float) -> dict[int, float]:
     """Return the weights of x_{n-i} that read x(t_n - delay) by linear interpolation."""
     steps = delay / dt
+    if steps > _LONGEST:
+        raise checks.fail(
+            "dt", dt, f"is below a millionth of the delay {delay:g}",
+            remedy=f"For example dt = {delay / 1000.0:g}.",
+        )  # fmt: skip
     whole = (
         round(steps) if abs(steps - round(steps)) < 1e-9 * max(steps, 1.0) else math.floor(steps)
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv
+from scipy.special import betainc, betaincinv, psi
 
 from sdde import checks
 from sdde.equation.laws import Law, as_law
@@ -62,7 +62,7 @@ def order_statistic_mean(law: Any, k: int, workers: int) -> float:
     if time.kind == "constant":
         return time.mean
     if time.kind == "exponential":
-        return time.mean * sum(1.0 / i for i in range(count - which + 1, count + 1))
+        return time.mean * _harmonics(count - which, count)
     if time.kind in ("measured", "discrete"):
         points, weights = time.nodes()
         below = np.concatenate([[0.0], np.cumsum(weights)])
@@ -75,6 +75,13 @@ def order_statistic_mean(law: Any, k: int, workers: int) -> float:
     share = edges[:-1, None] + half * (x + 1.0)  # of the order statistic's own probability
     values = time.quantile(betaincinv(which, count - which + 1.0, share))
     return float(np.sum(half * w * np.where(np.isfinite(values), values, 0.0)))
+
+
+def _harmonics(before: int, last: int) -> float:
+    """Return the sum of 1 / i after `before` up to `last`."""
+    if last - before <= 10**6:
+        return float(np.sum(1.0 / np.arange(before + 1.0, last + 1.0)))
+    return float(psi(last + 1.0) - psi(before + 1.0))
 
 
 def time_per_update(law: Any, *, workers: int, k: int, variant: str) -> tuple[float, str]:
@@ -224,6 +231,6 @@ def best_k_sync(law: Any, workers: int) -> int:
     >>> best_k_sync(scipy.stats.expon(), 8), best_k_sync(scipy.stats.expon(loc=1.0), 8)
     (1, 6)
     """
-    count = checks.integer("workers", workers, lowest=1)
+    count = checks.integer("workers", workers, lowest=1, highest=10_000)
     cost = [order_statistic_mean(law, k, count) / k for k in range(1, count + 1)]
     return int(np.argmin(cost)) + 1

@@ -19,6 +19,8 @@ from sdde.equation.laws import Law, as_law
 
 Floats = NDArray[np.float64]
 
+_MOST_WORKERS = 10**7  # a law is a number for each staleness
+
 
 @dataclass(frozen=True, eq=False)
 class Staleness:
@@ -88,7 +90,7 @@ def staleness_law(law: Any, workers: int) -> Staleness:
     array([0.125   , 0.109375])
     """
     cycle = as_law(law, "law")
-    others = checks.integer("workers", workers, lowest=1) - 1
+    others = checks.integer("workers", workers, lowest=1, highest=_MOST_WORKERS) - 1
     if others == 0:
         return Staleness(np.ones(1), 0.0, 0.0, exact=True)
     if cycle.kind == "constant":

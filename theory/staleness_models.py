@@ -106,7 +106,8 @@ class FixedStaleness:
 
         ``inf`` from the stability limit on.
         """
-        kicks = (self.alpha * checks.nonnegative("noise", noise)) ** 2
+        kick = self.alpha * checks.nonnegative("noise", noise)
+        kicks = kick * kick
         energy = float(exact.fixed_staleness_energy(np.array([self.alpha]), self.staleness)[0])
         return kicks * energy if kicks else (0.0 if math.isfinite(energy) else math.nan)
 
@@ -165,6 +166,10 @@ class MemorylessWorkers:
     def __post_init__(self) -> None:
         store = object.__setattr__
         store(self, "alpha", checks.positive("alpha", self.alpha, example=0.1))
+        if self.alpha > 1e100:
+            raise checks.fail(
+                "alpha", self.alpha, "is above 1e100", remedy="For example alpha = 0.1."
+            )
         if checks.is_single(self.workers):
             n = checks.integer("workers", self.workers, lowest=1)
             store(self, "_rates", np.ones(1))

@@ -213,7 +213,7 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
     """Return the index that must stay below one, for the largest dimensionless learning rate."""
     kind = exact_kind(stream) if stream.kind == "exact" else None
     if kind == "memoryless" and len(stream.cycles) == 1:
-        return alpha**2 * stream.workers / (2.0 + alpha)
+        return alpha / (2.0 + alpha) * alpha * stream.workers
     if kind == "memoryless":
         return alpha / largest_alpha(stream)
     if stream.kind == "renewal" and stream.queue:

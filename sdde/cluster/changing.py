@@ -45,7 +45,10 @@ class Drifting:
         as_law(self.law, "law")
         times = _times("times", self.times)
         if callable(self.factors):
-            factors = np.array([checks.positive("factors", self.factors(float(t))) for t in times])
+            said = [
+                checks.answer("factors", self.factors, t, signature="(t)") for t in times.tolist()
+            ]
+            factors = np.array([checks.positive("factors", factor) for factor in said])
         else:
             factors = checks.vector("factors", self.factors)
         if len(factors) != len(times):

@@ -27,7 +27,14 @@ def newton(objective: Any) -> tuple[Floats, float]:
     value = objective.loss(x)
     for _ in range(_NEWTON_STEPS):
         slope = objective.gradient(x)
-        direction = np.linalg.solve(objective.hessian(x), slope)
+        try:
+            direction = np.linalg.solve(objective.hessian(x), slope)
+        except np.linalg.LinAlgError:
+            raise checks.fail(
+                "regularisation", objective.regularisation, "is too small: the minimum is not one",
+                why="In some direction the loss is flat to rounding.",
+                remedy="For example regularisation = 1e-6.",
+            ) from None  # fmt: skip
         decrement = float(slope @ direction)
         if decrement < 1e-26:
             break

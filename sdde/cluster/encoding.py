@@ -249,7 +249,8 @@ def _rate(value: Any, workers: int, learning_rate: float) -> tuple[int, float, f
         case weight.Adaptive():
             return ADAPTIVE, float(value.full or workers), 0.0, none
         case weight.Capped():
-            most = 1.0 / (4.0 * value.smoothness * learning_rate)
+            product = 4.0 * value.smoothness * learning_rate
+            most = 1.0 / product if product else math.inf  # too small for the numbers there are
             return CAPPED, float(value.full or workers), most, none
         case weight.Power():
             return POWER, float(value.power), 0.0, none

@@ -78,10 +78,10 @@ def machines_of(system: System, workers: int, *, stationary: bool) -> Machines:
     return Machines(
         compute=where, drift=factors, communication=np.where(drifts, -1, channel),
         late_link=np.where(drifts, channel, -1), fixed=fixed,
-        buffer=-1 if system.buffer is None else system.buffer,
+        buffer=-1 if system.buffer is None else int(system.buffer),
         failing=system.outages is not None, planned=planned, up=up, down=down,
         link=-1 if shared is None else tables.add(as_law(shared.law, "law")),
-        capacity=1 if shared is None else shared.capacity,
+        capacity=1 if shared is None else int(min(shared.capacity, workers)),
         update=-1 if update is None else tables.add(update), stationary=stationary,
         biased_compute=biased, biased_communication=link_biased, compute_share=share,
         tables=tables.joined(),

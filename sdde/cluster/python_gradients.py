@@ -16,6 +16,7 @@ from numba import float64, int64
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from sdde import checks
 from sdde.cluster.objective import Objective
 from sdde.engine import streams
 
@@ -63,7 +64,7 @@ class Callbacks:
                 if measures:
                     others = _at(beside, results)
                     others[:] = [measure(read) for measure in measures]
-                return float(loss(read))
+                return _number(loss(read))
             except BaseException as error:
                 self.failures.append(error)
                 return np.nan
@@ -75,6 +76,16 @@ class Callbacks:
         """Raise the first exception that a function raised, if any did."""
         if self.failures:
             raise self.failures[0]
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise checks.fail(
+            "loss", value, "was returned, which is no number",
+            remedy="For example loss = lambda x: float(x @ x).",
+        ) from None  # fmt: skip
 
 
 def _at(kind: Any, address: int, dtype: Any = np.float64) -> NDArray[Any]:

@@ -226,7 +226,10 @@ def _dirichlet(
 
 
 def _labels(name: str, labels: ArrayLike, samples: int, classes: int | None) -> Integers:
-    raw = np.asarray(labels)
+    try:
+        raw = np.asarray(labels)
+    except ValueError:  # ragged lists
+        raw = np.empty(0, dtype=object)
     if raw.ndim != 1 or raw.dtype.kind not in "iu":
         raise checks.fail(
             name,

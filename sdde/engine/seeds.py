@@ -67,7 +67,7 @@ def seed_of(rng: Any) -> int:
     if isinstance(rng, np.random.SeedSequence):
         plain = rng.pool_size == 4 and not rng.spawn_key
         return int(rng.entropy) if plain and isinstance(rng.entropy, int) else _derived(rng)
-    if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool | np.timedelta64):
         if rng >= 0:
             return int(rng)
         fault = "is negative"

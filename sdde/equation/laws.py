@@ -459,9 +459,14 @@ def _from_scipy(value: Any, name: str) -> Law:
         )  # fmt: skip
     if math.isnan(variance):
         variance = math.inf
+    expon = getattr(getattr(value, "dist", None), "name", "") == "expon"
+    if (variance == 0.0 and lowest < highest) or (expon and math.isinf(variance)):
+        raise checks.fail(
+            name, value, f"has mean {mean:g}, and its variance is no number that a computer has",
+            remedy="Give it in another unit, or as a number if it does not vary.",
+        )  # fmt: skip
     if hasattr(value, "pmf"):
         return _from_discrete(value, mean, variance, lowest, highest, name)
-    expon = getattr(getattr(value, "dist", None), "name", "") == "expon"
     kind: Kind = "exponential" if expon and lowest == 0.0 else "continuous"
     return Law(kind, mean, variance, lowest, highest, value, frozen=value)
 

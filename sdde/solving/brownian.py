@@ -143,6 +143,7 @@ class Brownian:
         """
         step = checks.positive("dt", dt, example=0.01)
         ratio = step / self.finest
+        seeds.require_room(steps=int(min(ratio, 2.0**63)))
         nearest = round(ratio)
         if nearest >= 1 and abs(ratio - nearest) <= _WHOLE * ratio:
             return nearest
@@ -252,6 +253,7 @@ class Brownian:
         if np.any(times < 0.0):
             raise checks.fail("t", t, "is negative", why="Paths begin at time 0, the run's start.")
         last = float(times.max(initial=0.0)) / self.finest
+        seeds.require_room(steps=int(min(last, 2.0**63)))
         steps = math.ceil(last - _WHOLE * max(1.0, last))
         moves = self.increments(self.finest, steps, paths, channels)
         grid = np.concatenate([np.zeros((len(moves), 1, channels)), moves.cumsum(axis=1)], axis=1)

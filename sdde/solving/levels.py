@@ -25,6 +25,8 @@ from sdde.solving.solve import solve
 
 Floats = NDArray[np.float64]
 _FIRST_LEVELS = 3
+_MOST_LEVELS = 60  # each halves the time step
+_MOST_PATHS = 1e15  # of a level
 _CLOSE = 1.01  # paths asked for beyond this factor are run
 _LEAST_DECAY = 0.5  # of bias and variance, where the estimates say less
 
@@ -208,7 +210,7 @@ def multilevel(
     span = checks.time_span("t_span", t_span)
     coarsest = checks.positive("dt", dt, example=0.1)
     scheme = method_named(method)
-    most = checks.integer("max_levels", max_levels, lowest=_FIRST_LEVELS)
+    most = checks.integer("max_levels", max_levels, lowest=_FIRST_LEVELS, highest=_MOST_LEVELS)
     first = checks.integer("pilot", pilot, lowest=64)
     steps = [coarsest / 2**k for k in range(most)]
     for step in steps:
@@ -299,7 +301,13 @@ def _share_out(levels: list[_Sampled], tolerance: float) -> None:
         roots = [math.sqrt(level.variance * level.cost) for level in levels]
         if not math.isfinite(sum(roots)):
             return
-        scale = 2.0 / tolerance**2 * sum(roots)
+        scale = 2.0 / tolerance / tolerance * sum(roots)
+        most = max(scale * root / level.cost for root, level in zip(roots, levels, strict=True))
+        if not most < _MOST_PATHS:
+            raise checks.fail(
+                "tolerance", tolerance, f"would take {most:.2g} paths",
+                remedy=f"For example tolerance = {tolerance * math.sqrt(most / 1e6):.2g}.",
+            )  # fmt: skip
         asked = [
             math.ceil(scale * root / level.cost) for root, level in zip(roots, levels, strict=True)
         ]

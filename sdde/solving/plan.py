@@ -28,6 +28,7 @@ from sdde.solving.saving import steps_between
 Floats = NDArray[np.float64]
 _MOST_HISTORY = 50_000_000  # numbers; 400 MB
 _SPARE = 600  # rows of the ring beyond the longest delay
+_MOST_ARRIVALS = 1e6  # in one step
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -101,6 +102,7 @@ def plan(problem: Problem, t0: float, t1: float, dt: float) -> Plan:
     delayed = [problem.past.at(np.array([t0 - value]))[0, 0] for value in values]
     channels = try_functions(problem, t0, state, np.array(delayed).reshape(own, *shape))
     tables = _tables(problem, dt)
+    _require_steps_between_arrivals(problem, dt)
     return Plan(
         state_shape=shape,
         channels=channels,
@@ -131,6 +133,21 @@ def _require_ring(
         why=f"That needs {8e-9 * steps * dim:.3g} GB of memory; {memory.in_words(free)} are free.",
         remedy=f"Give a larger dt, for example dt = {float(f'{fits:.2g}')!r}, or a shorter delay.",
     )  # fmt: skip
+
+
+def _require_steps_between_arrivals(problem: Problem, dt: float) -> None:
+    """Refuse rates whose arrivals, drawn one by one, would keep one step busy for seconds."""
+    for q, jump in enumerate(problem.jumps):
+        if jump.leaping or jump.highest_rate * dt <= _MOST_ARRIVALS:
+            continue
+        name = "rate" if jump.longest_rate is None else "longest_rate"
+        short = float(f"{_MOST_ARRIVALS / jump.highest_rate:.2g}")
+        raise checks.fail(
+            f"jumps[{q}].{name}", jump.highest_rate,
+            f"means {jump.highest_rate * dt:.3g} arrivals in a step of dt = {dt:g}",
+            why="Each is drawn and visited.",
+            remedy=f"Use leaping = True, or dt = {short!r}.",
+        )  # fmt: skip
 
 
 def _channels(problem: Problem) -> int:

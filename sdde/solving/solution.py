@@ -153,11 +153,14 @@ class Solution:
         array, shape (*q.shape, times, *state_shape)
         """
         share = checks.array("q", q)
+        if share.size == 0:
+            raise checks.fail("q", q, "is empty", remedy="For example q = 0.5.")
         if np.any((share < 0.0) | (share > 1.0)):
             raise checks.fail("q", q, "is not between 0 and 1", remedy="For example q = 0.5.")
         if self.moments is not None and len(self.moments.request.quantiles):
             return streamed_quantile(self.moments, share)
-        return np.asarray(np.quantile(self._stored("quantile"), share, axis=0))
+        found = np.quantile(self._stored("quantile"), share.ravel(), axis=0)
+        return np.asarray(found).reshape(*share.shape, *found.shape[1:])
 
     def covariance(self) -> Floats:
         """Return the covariances between components over paths, at each time.

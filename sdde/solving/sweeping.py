@@ -270,6 +270,12 @@ class PointWork:
             made, changes = self.problem_of(**self.points[index]), {}
         except ArgumentError as error:
             raise self._at(index, error) from error
+        except Exception as error:
+            failed = checks.fail(
+                "problem_of", self.problem_of, f"failed ({type(error).__name__}: {error})",
+                remedy="Give a function of the parameters by their names.",
+            )  # fmt: skip
+            raise self._at(index, failed) from error
         if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], Problem):
             made, changes = made
             if not isinstance(changes, Mapping) or not set(changes) <= set(_OVERRIDES):

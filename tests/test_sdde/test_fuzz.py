@@ -7,11 +7,14 @@ passed.
 """
 
 import contextlib
+import faulthandler
 import inspect
 import signal
 import warnings
 
+import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -25,6 +28,7 @@ from tests.fuzzing.odd import POOL
 
 CALLS, MADE = calls.CALLS | plans.CALLS, calls.MADE | plans.MADE
 SECONDS = 10.0
+STUCK = 600.0  # of the clock, for what no signal reaches: the process then ends, with a traceback
 # What reaches files, other machines or every function at once is tested where it is at home.
 ELSEWHERE = {
     "cache_info", "clear_cache", "compare", "live", "packaged_trace", "TraceWriter", "open_store",
@@ -61,9 +65,11 @@ def limited(monkeypatch):
     for home, name in ((storage, "compiled"), (building, "build"), (compiler, "compile_extra")):
         monkeypatch.setattr(home, name, untimed(getattr(home, name)))
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    faulthandler.dump_traceback_later(STUCK, exit=True)
     try:
         yield
     finally:
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.signal(signal.SIGPROF, old)
         monkeypatch.undo()
@@ -162,6 +168,51 @@ def fuzz(examples):
 def test_odd_arguments_get_an_answer_or_a_documented_error():
     """A few hundred spoilt calls."""
     fuzz(300)()
+
+
+FOUND = [
+    ("Solution.quantile", {"q": np.empty((0, 3))}),
+    ("Solution.quantile", {"q": np.full((2, 3), 0.5)}),
+    ("Objective.from_callables", {"loss": scipy.stats.expon}),
+    ("multilevel", {"tolerance": 1e204}),
+    ("multilevel", {"tolerance": 5e-324}),
+    ("multilevel", {"max_levels": 2**62}),
+    ("FixedStaleness", {"alpha": 2.5e203, "staleness": 2}),
+    ("DelaySystem.euler_maruyama", {"dt": 5e-324}),
+    ("staleness_law", {"workers": 2**62, "law": 1.0}),
+    ("DiscardingBias", {"generation_time": 1e300}),
+    ("hawkes", {"history": 1e30}),
+    ("Jump", {"rate": -0.0}),
+    ("Capped", {"smoothness": 5e-324}),
+    ("Brownian.path", {"t": 1.7976931348623157e308}),
+    ("Brownian.increments", {"dt": 1.7976931348623157e308}),
+    ("Drifting", {"factors": max}),
+    ("plan", {"methods": np.array(1.0)}),
+    ("plan", {"learning_rate": 1e-70}),
+    ("plan", {"learning_rate": 2e166}),
+    ("convergence", {"t_span": np.array(3)}),
+    ("solve_adaptively", {"rng": np.timedelta64(1, "s")}),
+    ("stability_limit", {"law": scipy.stats.expon(scale=1e-300)}),
+    ("best_damping", {"law": scipy.stats.gamma(0.01)}),
+    ("model_of", {"arrivals": np.full(3, np.nan)}),
+    ("Softmax", {"labels": [[1.0, 2.0], [3.0]]}),
+    ("Softmax", {"regularisation": 2e-85}),
+    ("System", {"buffer": np.int8(3)}),
+    ("SharedLink", {"capacity": 2**62}),
+    ("best_k_sync", {"workers": 2**62, "law": np.array([1.0, 2.0])}),
+    ("jump_cumulants", {"highest": 2**62}),
+    ("with_state_dependent_jumps", {"size": 1e300}),
+    ("MemorylessWorkers", {"alpha": 1.7976931348623157e308}),
+    ("sweep", {"problem_of": max}),
+    ("pipeline_flow", {"seed": np.array(3)}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), FOUND)
+def test_what_fuzzing_found_stays_mended(name, changes, monkeypatch):
+    """Each of these once ended in something undocumented, or not at all."""
+    made = {key: ("made", value) for key, value in changes.items()}
+    try_call(name, made, monkeypatch)
 
 
 @pytest.mark.slow

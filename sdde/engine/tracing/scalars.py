@@ -263,7 +263,9 @@ def lift(tape: Tape, value: Any) -> int:
         np.iscomplexobj(value) or np.dtype(type(value)).itemsize > 8
     ):
         tape.refuse(f"computes with numbers of type {type(value).__name__}")
-    if isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(
+        value, np.timedelta64
+    ):
         try:
             return tape.constant(float(value))
         except OverflowError:
