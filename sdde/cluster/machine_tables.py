@@ -15,6 +15,7 @@ from sdde.cluster.system import SharedLink, System
 from sdde.equation.laws import WEIGHTED, Law, as_law
 
 REPLAYED = 5.0  # kind of a table that is read by the number of the job
+_LONGEST_OUTAGE = 1e9  # in computations
 
 
 def machines_of(system: System, workers: int, *, stationary: bool) -> Machines:
@@ -90,8 +91,15 @@ def machines_of(system: System, workers: int, *, stationary: bool) -> Machines:
 
 def _check_progress(outages: Outages, compute: tuple[Law, ...]) -> None:
     """Refuse outages that end every computation: a run without a time limit would never end."""
-    pairs = zip(outages.laws(len(compute)), compute, strict=True)
-    if all(up.highest <= law.lowest for (up, _), law in pairs):
+    laws = outages.laws(len(compute))
+    shortest = min(law.mean for law in compute)
+    if max(down.mean for _, down in laws) > _LONGEST_OUTAGE * shortest:
+        raise checks.fail(
+            "outages", outages, f"last {_LONGEST_OUTAGE:g} computations and more",
+            why="A clock that has run so long does not feel a computation any more.",
+            remedy="For example Outages(up=100.0, down=1.0).",
+        )  # fmt: skip
+    if all(up.highest <= law.lowest for (up, _), law in zip(laws, compute, strict=True)):
         raise checks.fail(
             "outages", outages, "end every computation",
             why=f"No worker is up for longer than {compute[0].lowest:g}, its shortest computation.",

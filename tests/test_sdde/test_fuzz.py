@@ -199,6 +199,7 @@ FOUND = [
     ("Softmax", {"regularisation": 2e-85}),
     ("System", {"buffer": np.int8(3)}),
     ("SharedLink", {"capacity": 2**62}),
+    ("Outages", {"up": np.array([1.0, 2.0]), "down": 2.0**64}),
     ("best_k_sync", {"workers": 2**62, "law": np.array([1.0, 2.0])}),
     ("jump_cumulants", {"highest": 2**62}),
     ("with_state_dependent_jumps", {"size": 1e300}),
