@@ -30,9 +30,10 @@ from .cycle import shifted
 Floats = NDArray[np.float64]
 
 # Up to so many workers: P, a, arrivals of a worker until the queue has settled, and then counted.
-_RULES = ((16, 509, 10, 12, 30), (64, 251, 98, 10, 6), (math.inf, 127, 29, 8, 3))
+_RULES = ((16, 509, 10, 12, 30), (64, 127, 29, 10, 10), (math.inf, 61, 10, 8, 6))
 _EVEN = 0.05  # squared variation of a cycle below which nothing is left out
 MOST = 256  # workers
+MANY = 48  # workers that stand for more, where the link never rests
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
@@ -73,6 +74,8 @@ def staleness(workers: int, think: Law, link: Law) -> Floats:
     def times(law: Law, levels: Floats) -> Floats:
         if law.kind == "constant":
             return np.full(levels.shape, law.mean)
+        if law.kind == "continuous":
+            return np.interp(levels, *_table(law))
         return np.asarray(law.quantile(levels))
 
     when = level[:workers].T * think.mean  # at first all compute, anywhere in their computation
@@ -87,6 +90,14 @@ def staleness(workers: int, think: Law, link: Law) -> Floats:
         last[row, who] = k
     counts = np.bincount(np.concatenate(found[settle * workers :])).astype(float)
     return _of_mean(counts / counts.sum(), workers - 1.0)
+
+
+@lru_cache(maxsize=16)
+def _table(law: Law) -> tuple[Floats, Floats]:
+    """Return levels, dense towards both ends, and the quantiles there."""
+    tail = 0.5 ** np.arange(31.0, 6.0, -0.125)
+    levels = np.concatenate([tail, np.linspace(2.0**-6, 1.0 - 2.0**-6, 500), 1.0 - tail[::-1]])
+    return levels, np.asarray(law.quantile(levels))
 
 
 def _lattice(length: int, copies: int, factor: int) -> Floats:

@@ -139,12 +139,12 @@ def behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) ->
 
     if think.kind == "exponential" and workers <= memoryless_link.MOST:
         return memoryless_link.largest_alpha(workers, think.mean, link)
-    few = link_order.MOST
-    if workers <= few:
+    if workers * link.mean < _FULL * (think.mean + link.mean) or workers <= link_order.MANY:
+        if workers > link_order.MOST:
+            return alone(cycle, workers)
         return link_order.largest_alpha(workers, think, link, wait, alone)
-    if workers * link.mean < _FULL * (think.mean + link.mean):
-        return alone(cycle, workers)
     # Behind a full link only shares of the cycle matter: fewer workers with longer transfers.
+    few = link_order.MANY
     longer = scaled(link, workers / few)
     edge = link_order.largest_alpha(few, think, longer, few * longer.mean - think.mean, alone)
     return edge * in_turn(workers) / in_turn(few)

@@ -161,3 +161,9 @@ def test_clones_behind_random_transfers_diverge_where_the_exact_chain_does():
     error = rates.std(ddof=1) / 4.0
     assert abs(rates.mean()) < 4.5 * error
     assert error < 0.0015
+
+
+def test_fewer_workers_stand_for_many_behind_a_full_link():
+    gamma = as_law(scipy.stats.gamma(4, scale=0.25), "think")
+    every = largest_alpha(staleness(200, gamma, as_law(0.02, "link")), 200)
+    assert limit(gamma, 0.02, 200) == pytest.approx(every, rel=2e-3)
