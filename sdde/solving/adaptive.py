@@ -32,6 +32,7 @@ from sdde.solving.moments import Moments
 from sdde.solving.plan import plan
 from sdde.solving.saving import plan_saves, room_for, steps_between
 from sdde.solving.solution import Solution
+from sdde.solving.solve import first_checks
 from sdde.solving.wording import LIMIT
 
 Floats = NDArray[np.float64]
@@ -158,34 +159,15 @@ def solve_adaptively(
     >>> solution.x.shape, bool(solution.evaluations[0] < 5 * 2**11)
     ((1, 11), True)
     """
-    if not isinstance(problem, Problem):
-        raise checks.fail(
-            "problem", problem, "is not an sdde.Problem",
-            remedy="Call sdde.solve_adaptively(sdde.Problem(drift, ...), t_span, dt=...).",
-        )  # fmt: skip
-    t0, t1 = checks.time_span("t_span", t_span)
-    step = checks.positive("dt", dt, example=0.01)
+    (t0, t1), step, count = first_checks(problem, t_span, dt, paths, noise, call="solve_adaptively")
     allowed = checks.positive("tolerance", tolerance, example=1e-3)
     share = checks.nonnegative("relative", relative)
     levels = checks.integer("halvings", halvings, lowest=1, highest=_MOST_HALVINGS)
-    count = checks.integer("paths", paths, lowest=1)
     scheme = method_named(method)
     most = available_threads() if threads is None else checks.integer("threads", threads, lowest=1)
     if not callable(progress):
         checks.flag("progress", progress)
-    seeds.require_room(paths=count)
-    if problem.past.count not in (1, count):
-        raise checks.fail(
-            "paths", paths, f"differs from the {problem.past.count} paths of the earlier solution",
-            why="Each path continues a path of the solution given as history.",
-            remedy=f"Use paths = {problem.past.count}.",
-        )  # fmt: skip
     leaves, finest = 1 << levels, math.ldexp(step, -levels)
-    if noise is not None and not isinstance(noise, Brownian):
-        raise checks.fail(
-            "noise", noise, "is not an sdde.Brownian",
-            remedy=f"For example noise = sdde.Brownian(1, finest={finest!r}).",
-        )  # fmt: skip
     if isinstance(save, Moments):
         raise checks.fail(
             "save", save, "needs steps that are the same for all paths",

@@ -189,27 +189,8 @@ def run_of(
     functionals: Mapping[str, Functional] | None = None, noise: Brownian | None = None,
 ) -> Run:  # fmt: skip
     """Check the arguments of `solve`, and return what decides the numbers."""
-    if not isinstance(problem, Problem):
-        raise checks.fail(
-            "problem", problem, "is not an sdde.Problem",
-            remedy="Call sdde.solve(sdde.Problem(drift, ...), t_span, dt=...).",
-        )  # fmt: skip
-    t0, t1 = checks.time_span("t_span", t_span)
-    step = checks.positive("dt", dt, example=0.01)
-    count = checks.integer("paths", paths, lowest=1)
+    (t0, t1), step, count = first_checks(problem, t_span, dt, paths, noise)
     scheme = method_named(method)
-    seeds.require_room(paths=count)
-    if problem.past.count not in (1, count):
-        raise checks.fail(
-            "paths", paths, f"differs from the {problem.past.count} paths of the earlier solution",
-            why="Each path continues a path of the solution given as history.",
-            remedy=f"Use paths = {problem.past.count}.",
-        )  # fmt: skip
-    if noise is not None and not isinstance(noise, Brownian):
-        raise checks.fail(
-            "noise", noise, "is not an sdde.Brownian",
-            remedy=f"For example noise = sdde.Brownian(1, finest={step!r}).",
-        )  # fmt: skip
     fine = 1 if noise is None else noise.fine_steps(step)
     request = save if isinstance(save, Moments) else None
     saves = plan_saves(save if request is None else request.times, t0, t1, step)
@@ -228,6 +209,33 @@ def run_of(
         paths=count, noise=noise, fine=fine, watched=watched, content=content, request=request,
         columns=columns,
     )  # fmt: skip
+
+
+def first_checks(
+    problem: Any, t_span: Any, dt: Any, paths: Any, noise: Any, *, call: str = "solve"
+) -> tuple[tuple[float, float], float, int]:
+    """Check what every way of solving is given first; return the span, the step and the paths."""
+    if not isinstance(problem, Problem):
+        raise checks.fail(
+            "problem", problem, "is not an sdde.Problem",
+            remedy=f"Call sdde.{call}(sdde.Problem(drift, ...), t_span, dt=...).",
+        )  # fmt: skip
+    span = checks.time_span("t_span", t_span)
+    step = checks.positive("dt", dt, example=0.01)
+    count = checks.integer("paths", paths, lowest=1)
+    seeds.require_room(paths=count)
+    if problem.past.count not in (1, count):
+        raise checks.fail(
+            "paths", paths, f"differs from the {problem.past.count} paths of the earlier solution",
+            why="Each path continues a path of the solution given as history.",
+            remedy=f"Use paths = {problem.past.count}.",
+        )  # fmt: skip
+    if noise is not None and not isinstance(noise, Brownian):
+        raise checks.fail(
+            "noise", noise, "is not an sdde.Brownian",
+            remedy=f"For example noise = sdde.Brownian(1, finest={step!r}).",
+        )  # fmt: skip
+    return span, step, count
 
 
 def _threads(threads: int | None, crew: Crew | None) -> int:
