@@ -40,7 +40,10 @@ def mixed(
     live = (curves.amplitudes != 0.0).any(axis=(0, 2))
     amplitudes = np.einsum("im,ime->me", weights[:, live], curves.amplitudes[:, live]).ravel()
     heard = np.abs(amplitudes) > 1e-20 * float(np.abs(amplitudes).max(initial=0.0))
+    levels = curves.level[used]
+    bounded = np.isfinite(levels).all()  # shares have both signs: their sum would mean nothing
+    level = float(weights[used] @ levels) if bounded else np.inf
     return LossCurve(
-        curves.width, early, float(np.sum(weights[used] * curves.level[used])),
+        curves.width, early, level,
         curves.exponents[live].ravel()[heard], amplitudes[heard], curves.beats,
     )  # fmt: skip

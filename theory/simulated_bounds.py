@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from .simulated_limits import Growth
 
 _SLOW, _SMALL = 1.0, 0.3  # products of learning rate, eigenvalue (and workers) that never diverge
-_SURE = 2.0  # standard errors from which a sign is believed at once
+_SURE = 4.0  # standard errors from which a sign is believed: they come from few blocks
+_NEAR = 2.0  # of a limit, within which that of theory is
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Grown:
             found = self.growth.largest_rate(workers, rate / (1.0 - self.margin), rough=True)
             cap, error = ((1.0 - self.margin) * value for value in (found.value, found.error))
             by_theory = self.told.admitted(workers, math.inf)
-            if by_theory is not None and abs(by_theory - cap) < _SURE * error:
+            if by_theory is not None and abs(by_theory - cap) < _NEAR * error:
                 cap = by_theory
             self.caps[workers] = cap
         cap = self.caps[workers]

@@ -156,7 +156,10 @@ def test_a_limit_far_from_where_it_is_looked_for_is_found():
 
 
 def test_bounds_by_growth_keep_their_margin():
-    """Memoryless workers: exact limits at 8 workers, and at a given rate."""
+    """Memoryless workers: exact limits at 8 workers, and at a given rate.
+
+    Theory is told too high; where chance could explain a difference, it decides.
+    """
     model = theory.AsyncSGD(
         1.0, learning_rate=0.21, workers=8, compute_time=scipy.stats.expon(), arrivals="exact"
     )
@@ -169,7 +172,7 @@ def test_bounds_by_growth_keep_their_margin():
     most = model.replace(learning_rate=0.21 / 0.9).max_workers()
     given = Grown(50, Told(1, 2 * most, None), 0.1, growth)
     assert given.admitted(most - 2, 0.21) == 0.21
-    assert given.admitted(most + 3, 0.21) is None
+    assert given.admitted(most + 8, 0.21) is None
     sure = Grown(50, Told(1, 50, lambda workers: 1.0001 * cap), 0.1, growth)
     assert sure.admitted(8, 1.3 * cap) == 1.0001 * cap
     told = Told(1, 9, lambda workers: 1.0 / workers)
