@@ -32,7 +32,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigs
 Floats = NDArray[np.float64]
 
 _DENSE = 150  # ages up to which all eigenvalues are found at once
-_ROUNDS = 40  # of fitting the choices
+_ROUNDS, _FEWER = 40, 12  # of fitting the choices, and with ages beyond the number above
+_PACE = 0.7  # power of what is missing, by which choices are multiplied
 _FITTED = 1e-5
 
 
@@ -94,7 +95,7 @@ def pair_choices(p: Floats, workers: int) -> Floats:
     stays = np.append(pending[1:], 0.0)
     u, v = np.ones(p.size), p / pending
     out = np.zeros((p.size, p.size))
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if p.size <= _DENSE else _FEWER):  # these change the edge by 1e-4
         chance = np.minimum(np.multiply.outer(u, v), 1.0)
         either = chance + chance.T
         chance /= np.maximum(either, 1.0)
@@ -110,6 +111,6 @@ def pair_choices(p: Floats, workers: int) -> Floats:
         wanted = (workers - 1.0) * p
         if max(np.abs(rows - stays).max(), np.abs(columns - wanted).max()) < _FITTED:
             break
-        u *= np.sqrt(np.divide(stays, rows, out=np.ones(p.size), where=rows > 0.0))
-        v *= np.sqrt(np.divide(wanted, columns, out=np.ones(p.size), where=columns > 0.0))
+        u *= np.divide(stays, rows, out=np.ones(p.size), where=rows > 0.0) ** _PACE
+        v *= np.divide(wanted, columns, out=np.ones(p.size), where=columns > 0.0) ** _PACE
     return out

@@ -18,7 +18,8 @@ from .plan_methods import least_workers
 from .plan_question import Point, Question, transfer_rate
 from .plan_search import PlanRow
 from .synchronous import SynchronousSGD
-from .worker_limits import divergence_index, largest_count
+from .whole_roots import largest_count
+from .worker_limits import divergence_index
 
 NEAR = 1.05  # times the best time that still counts as good
 _POLISHED = 5  # numbers of workers whose learning rates are looked at closely
@@ -54,7 +55,10 @@ class MethodSearch:
         # A damping of one is stable under every law.
         start = 1.0 / (self.question.eta * float(self.question.objective.eigenvalues.max()))
         start = min(max(round(start), self.least), self.most)
-        found = largest_count(self._nearness, start, least=self.least, most=self.most)
+        model = self.question.model(self.method, start, self.question.eta)
+        found = largest_count(
+            self._nearness, start, least=self.least, most=self.most, smooth=is_linked(model)
+        )
         return int(found) if found >= self.least else 0
 
     def run(self, seeds: tuple[int, ...] = (), rival: float = math.inf) -> None:
@@ -229,6 +233,11 @@ def mean_staleness(model: Any) -> float:
         return (stream.workers - 1.0) / stream.group
     share = (stream.workers - 1.0) / stream.workers
     return share * stream.rate * stream.delay.mean
+
+
+def is_linked(model: Any) -> bool:
+    """Return whether divergence limits take long, since workers share a link."""
+    return isinstance(model, AsyncSGD) and model.stream.queue is not None
 
 
 def system_limits(system: System) -> dict[str, float]:

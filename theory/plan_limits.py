@@ -8,6 +8,7 @@ from typing import Any
 from .async_sgd import AsyncSGD
 from .method_search import MethodSearch, system_limits
 from .plan_search import PlanRow
+from .worker_limits import max_workers
 
 
 def limits_of(search: MethodSearch, shown: PlanRow) -> dict[str, float]:
@@ -32,7 +33,8 @@ def limits_of(search: MethodSearch, shown: PlanRow) -> dict[str, float]:
         question.system.communication, list
     )
     if isinstance(model, AsyncSGD) and not listed:
-        found["max_workers"] = model.max_workers()
+        beyond = round(search.safe / (1.0 - question.limits.margin))
+        found["max_workers"] = max_workers(model, beyond if 0 < search.safe < search.most else None)
     if question.objective.noise.any() and not min(floors) < question.target:
         found["learning_rate_for_target"] = rate_for_target(search)
     if question.limits.transfer_rate < float("inf"):

@@ -9,7 +9,6 @@ of their arrivals. Formulas derived in this project; nothing here knows losses.
 """
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from .dominant import dominant_roots
 from .mean_curves import mean_curves
 from .reductions import stream_of
 from .squares import DIRECT, gather
+from .whole_roots import MOST_WORKERS, largest_count
 from .worker_edges import apart, behind_link, in_turn, is_within, memoryless
 from .worker_renewals import crew_of, worker_renewals
 from .worker_squares import worker_squares
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-MOST_WORKERS = 1_000_000_000
 _FEW = 64  # dampings that are marched rather than looked up
 _NEXT = 1.0 - 1e-9  # index of what the squares alone would take as divergent
 _SURE = 0.8  # of the limit of workers in turn: below it no order of arrivals diverges
@@ -325,12 +324,15 @@ def stream_with(model: "AsyncSGD", workers: int) -> Arrivals:
     return stream_of(workers, model.compute_time, model.communication, model.arrivals, model.method)
 
 
-def max_workers(model: "AsyncSGD") -> float:
-    """Return the largest number of workers with bounded expected loss."""
+def max_workers(model: "AsyncSGD", near: int | None = None) -> float:
+    """Return the largest number of workers with bounded expected loss; `near` is a guess."""
     alpha = float(model.learning_rate * model.eigenvalues.max())
     # A damping of one is stable under every law, so that is where the search begins.
-    start = max(1, min(round(model.stream.group / alpha), MOST_WORKERS))
-    return largest_count(lambda n: divergence_index(stream_with(model, n), alpha), start)
+    start = max(1, min(near or round(model.stream.group / alpha), MOST_WORKERS))
+    return largest_count(
+        lambda n: divergence_index(stream_with(model, n), alpha), start,
+        smooth=model.stream.queue is not None,
+    )  # fmt: skip
 
 
 def divergence_index(stream: Arrivals, alpha: float) -> float:
@@ -343,50 +345,6 @@ def divergence_index(stream: Arrivals, alpha: float) -> float:
         if damping < 1.0 and alpha < stream.group:
             return damping  # stable under every law
     return alpha / largest_alpha(stream)
-
-
-def largest_count(
-    index: Callable[[int], float], start: int, *, least: int = 1, most: float = math.inf
-) -> float:
-    """Return the largest whole number with an index below one.
-
-    Parameters
-    ----------
-    index : callable
-        Rises with the number; smooth where it is positive and finite.
-    start : int
-        Where to begin.
-    least, most : int
-        Range of the search; up to a billion, beyond which the answer is ``inf``.
-
-    Returns
-    -------
-    float
-        A whole number; ``least - 1`` if there is none, `most` if all will do.
-    """
-    top = min(most, MOST_WORKERS)
-    low, at_low = least - 1, 0.0
-    high, at_high = math.inf, math.inf
-    number = int(min(max(start, least), top))
-    for step in range(200):
-        value = index(number)
-        if value < 1.0:
-            low, at_low = number, value
-        else:
-            high, at_high = number, value
-        if high - low <= 1.0:
-            return low
-        if low >= top:
-            return most
-        if not math.isfinite(high):
-            number = int(min(4 * low, top))
-            continue
-        number = (low + int(high)) // 2
-        if 0.0 < at_low < 1.0 <= at_high < math.inf and step % 4 != 3:  # a power law in between
-            share = -math.log(at_low) / math.log(at_high / at_low)
-            number = math.floor(low * (high / low) ** share)
-            number = min(max(number, low + 1), int(high) - 1)
-    return low
 
 
 def max_learning_rate(model: "AsyncSGD") -> float:

@@ -67,6 +67,21 @@ def test_a_search_for_the_largest_count_asks_few_questions():
     assert len(asked) <= 5
 
 
+@pytest.mark.parametrize("start", [20, 60, 500])
+def test_a_smooth_index_that_takes_long_is_asked_three_or_four_times(start):
+    """Limits behind a link: the damping at the limit changes slowly with the workers."""
+    for limit in (45.3, 78.9, 230.6):
+        asked = []
+
+        def index(n, limit=limit, asked=asked):
+            asked.append(n)
+            return n / limit * (1.0 + 0.1 * math.log(n / limit))
+
+        found = limits.largest_count(index, start, most=1000, smooth=True)
+        assert found == math.ceil(limit) - 1
+        assert len(asked) <= 4
+
+
 def test_an_operator_of_many_delays_is_the_sum_of_those_of_each():
     """Legendre moments of a law against one matrix for every delay."""
     rng = np.random.default_rng(3)
