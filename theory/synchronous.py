@@ -104,6 +104,12 @@ class SynchronousSGD:
         store(self, "group", size)
         cycles = worker_cycles(self.compute_time, self.communication, workers)
         store(self, "round_time", wait_for(cycles, workers, size, again=not waiting.idle))
+        if self.round_time <= 0.0:
+            raise checks.fail(
+                "compute_time", self.compute_time, "makes rounds that take no time",
+                why="Infinitely many would be over at once.",
+                remedy="For example compute_time = 1.0.",
+            )  # fmt: skip
 
     @property
     def damping(self) -> Floats:

@@ -206,6 +206,7 @@ FOUND = [
     ("MemorylessWorkers", {"alpha": 1.7976931348623157e308}),
     ("sweep", {"problem_of": max}),
     ("pipeline_flow", {"seed": np.array(3)}),
+    ("SynchronousSGD", {"compute_time": 0}),
 ]
 
 
