@@ -33,6 +33,7 @@ from .squares import gather, square_curves
 from .staleness import Staleness
 
 Floats = NDArray[np.float64]
+_LEAST_DAMPING = 1e-150  # its square is a number too
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,12 @@ class AsyncSGD:
         store(
             self, "learning_rate", checks.positive("learning_rate", self.learning_rate, example=0.1)
         )
+        if self.learning_rate * values.min() < _LEAST_DAMPING:
+            raise checks.fail(
+                "learning_rate", self.learning_rate, "moves nothing in any time",
+                why=f"Times the smallest eigenvalue it is below {_LEAST_DAMPING:g}.",
+                remedy="For example learning_rate = 0.01.",
+            )  # fmt: skip
         # Laws once converted keep their tables when the number of workers changes.
         store(self, "compute_time", _converted(self.compute_time, "compute_time"))
         store(self, "communication", _converted(self.communication, "communication"))

@@ -54,7 +54,7 @@ class MethodSearch:
             return self.most
         # A damping of one is stable under every law.
         start = 1.0 / (self.question.eta * float(self.question.objective.eigenvalues.max()))
-        start = min(max(round(start), self.least), self.most)
+        start = max(round(min(start, self.most)), self.least)
         model = self.question.model(self.method, start, self.question.eta)
         found = largest_count(
             self._nearness, start, least=self.least, most=self.most, smooth=is_linked(model)

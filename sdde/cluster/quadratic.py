@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from sdde import checks
 
+_FLATTEST = 1e30  # largest over smallest eigenvalue
+
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
@@ -88,6 +90,12 @@ def spectrum(
             "eigenvalues", eigenvalues, "holds a value that is not positive",
             why="Along a flat or falling axis the loss has no minimum to converge to.",
             remedy="For example eigenvalues = [1.0, 0.1].",
+        )  # fmt: skip
+    if sizes.max() / _FLATTEST > sizes.min():
+        raise checks.fail(
+            "eigenvalues", eigenvalues, f"spans more than a factor of {_FLATTEST:g}",
+            why="Beside the largest the smallest are nothing but rounding.",
+            remedy="Leave the smallest out.",
         )  # fmt: skip
     deviations = per_axis(name, noise, sizes.size)
     if deviations.min() < 0:
