@@ -38,7 +38,7 @@ _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
 def largest_alpha(
-    workers: int, think: Law, link: Law, wait: float, alone: Callable[[Law, int], float]
+    workers: int, think: Law, link: Law, wait: float, alone: Callable[[Law, int, float], float]
 ) -> float:
     """Return the learning rate times eigenvalue from which expected squares grow.
 
@@ -51,13 +51,15 @@ def largest_alpha(
     wait : float
         Mean time at the link, queue and transfer.
     alone : callable
-        The same for workers that share nothing, given the law of their cycles and their number.
+        The same for workers that share nothing, given the law of their cycles, their number and a
+        guess.
     """
     edge = _by_order(workers, think, link)
     cycle = shifted(think, wait)
     if workers == 1 or cycle.squared_variation < _EVEN:
         return edge
-    return edge * alone(cycle, workers) / _by_order(workers, cycle, as_law(0.0, "link"))
+    by_order = _by_order(workers, cycle, as_law(0.0, "link"))
+    return edge * alone(cycle, workers, by_order) / by_order
 
 
 @lru_cache(maxsize=128)

@@ -134,14 +134,15 @@ def behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) ->
         Time of computing and at the link, as if independent between workers.
     """
 
-    def alone(law: Law, count: int) -> float:
-        return largest_by_grids(crew_of(Arrivals(count, "renewal", count / law.mean, law, (law,))))
+    def alone(law: Law, count: int, near: float) -> float:
+        stream = Arrivals(count, "renewal", count / law.mean, law, (law,))
+        return largest_by_grids(crew_of(stream), near)
 
     if think.kind == "exponential" and workers <= memoryless_link.MOST:
         return memoryless_link.largest_alpha(workers, think.mean, link)
     if workers * link.mean < _FULL * (think.mean + link.mean) or workers <= link_order.MANY:
         if workers > link_order.MOST:
-            return alone(cycle, workers)
+            return alone(cycle, workers, math.nan)
         return link_order.largest_alpha(workers, think, link, wait, alone)
     # Behind a full link only shares of the cycle matter: fewer workers with longer transfers.
     few = link_order.MANY
