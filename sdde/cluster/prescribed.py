@@ -20,7 +20,7 @@ from sdde.cluster.objective_kinds import check_objective, check_owners
 from sdde.cluster.projections import Projection
 from sdde.cluster.rules import Composed
 from sdde.cluster.run_statistics import Staleness
-from sdde.cluster.runs import STATUS, Runs
+from sdde.cluster.runs import MOST_RECORDS, STATUS, Runs
 from sdde.cluster.weights import AnySchedule, whole_law
 from sdde.equation.laws import as_law
 
@@ -139,7 +139,7 @@ def simulate_staleness(
     rate = checks.positive("learning_rate", learning_rate, example=0.05)
     most = checks.integer("updates", updates, lowest=1)
     count = checks.integer("runs", runs, lowest=1)
-    points = checks.integer("records", records, lowest=2)
+    points = checks.integer("records", records, lowest=2, highest=MOST_RECORDS)
     crew = checks.integer("threads", os.cpu_count() or 1 if threads is None else threads, lowest=1)
 
     from sdde.cluster.gradients import compiled

@@ -30,7 +30,7 @@ from sdde.cluster.run_storing import (
     open_runs,
     take_stored,
 )
-from sdde.cluster.runs import STATUS, Runs
+from sdde.cluster.runs import MOST_RECORDS, STATUS, Runs
 from sdde.cluster.system import SharedLink, System
 from sdde.engine.seeds import MAX_CHANNELS, MAX_PATHS, seed_of
 from sdde.solving.executors import Crew, crew_of, run_tasks
@@ -162,7 +162,7 @@ def simulate(
     count = system.worker_count(workers)
     check_owners(objective, count)
     number = checks.integer("runs", runs, lowest=1)
-    points = checks.integer("records", records, lowest=2)
+    points = checks.integer("records", records, lowest=2, highest=MOST_RECORDS)
     checks.flag("trace", trace)
     checks.flag("progress", progress)
     crew = crew_of(executor)
