@@ -185,14 +185,15 @@ def moments(
 
 @njit(**_options)
 def growth(
-    tables, think, biased, link, capacity, warm, alpha, period, burn, periods, particles, seed
+    tables, think, biased, link, capacity, warm, alpha, period, burn, periods, particles, seed,
+    cloned,
 ):  # fmt: skip
     """Return the logarithm of the growth of the mean square in each of some periods.
 
     Particles are whole clusters with one parameter. After each period they are cloned in
     proportion to the square of the parameter plus the mean square of what the workers hold, and
     scaled to one; the logarithm of the mean square before cloning is the growth. The first `burn`
-    periods are left out.
+    periods are left out. Without cloning it is the mean of the logarithms.
     """
     workers = think.size
     leaves = 1
@@ -230,8 +231,15 @@ def growth(
                 held += reads[p, w] * reads[p, w]
             weight[p] = x[p] * x[p] + held / workers
         whole = weight.sum()
-        if turn >= burn:
+        if turn >= burn and cloned:
             logs[turn - burn] = math.log(whole / particles)
+        elif turn >= burn:
+            logs[turn - burn] = np.log(weight).mean()
+        if not cloned:
+            for p in range(particles):
+                x[p] /= math.sqrt(weight[p])
+                reads[p] /= math.sqrt(weight[p])
+            continue
         # Systematic resampling; a particle that is drawn keeps its place.
         copies = np.zeros(particles, np.int64)
         reached, p = weight[0], 0
