@@ -4,7 +4,6 @@ Everything here is plain NumPy; the event loop has its own compiled gradient. No
 about workers or time.
 """
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,15 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
+from sdde.cluster.classifier import Classifier
 from sdde.cluster.convex import local_quadratic, newton
 from sdde.cluster.quadratic import Quadratic
-from sdde.cluster.samples import Samples, held_out, samples_of, starting_point
+from sdde.cluster.samples import held_out, samples_of, starting_point
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Logistic:
+class Logistic(Classifier):
     r"""Binary logistic regression with an L2 penalty.
 
     With inputs :math:`a_s` and labels :math:`y_s \in \{0, 1\}`,
@@ -67,7 +67,6 @@ class Logistic:
     1.0
     """
 
-    samples: Samples
     regularisation: float
     batch: int
     start: Floats
@@ -146,39 +145,9 @@ class Logistic:
         return Logistic(inputs, labels, regularisation=regularisation, batch=batch, test=kept)
 
     @property
-    def inputs(self) -> Floats:
-        """Rows for training, (samples, features)."""
-        return self.samples.inputs
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """0 or 1 for each row."""
-        return self.samples.labels
-
-    @property
     def dim(self) -> int:
         """Number of parameters."""
         return self.inputs.shape[1]
-
-    def split(self, workers: int, *, alpha: float | None = None, rng: Any = 0) -> "Logistic":
-        """Return the same regression with the rows shared out among workers; see `Softmax.split`.
-
-        Parameters
-        ----------
-        workers : int
-            Number of workers.
-        alpha : float, optional
-            Concentration of the Dirichlet law of each worker's classes; None deals rows evenly.
-        rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
-            Deals.
-
-        Returns
-        -------
-        Logistic
-        """
-        result = copy.copy(self)
-        object.__setattr__(result, "samples", self.samples.shared_out(workers, alpha, rng))
-        return result
 
     def _logits(self, x: ArrayLike, inputs: Floats) -> Floats:
         flat = checks.vector("x", x)
@@ -186,12 +155,15 @@ class Logistic:
             raise checks.fail("x", x, f"has {flat.size} values for {self.dim} parameters")
         return inputs @ flat
 
+    def _logarithms(self, x: ArrayLike, inputs: Floats) -> Floats:
+        logits = self._logits(x, inputs)
+        return -np.logaddexp(0.0, np.stack([logits, -logits], axis=1))
+
     def loss(self, x: ArrayLike) -> float:
         """Return the loss over all training rows, penalty included (not the excess above the
         minimum).
         """
-        logits = self._logits(x, self.inputs)
-        fit = np.mean(np.logaddexp(0.0, logits) - self.labels * logits)
+        fit = self._cross_entropy(x, self.inputs, self.labels)
         return float(fit + 0.5 * self.regularisation * np.sum(np.square(x)))
 
     def gradient(self, x: ArrayLike, rows: ArrayLike | None = None) -> Floats:
@@ -223,20 +195,6 @@ class Logistic:
         each = self.inputs * residual[:, None]
         centred = each - each.mean(axis=0)
         return centred.T @ centred / (len(each) * self.batch)
-
-    def accuracy(self, x: ArrayLike) -> float:
-        """Return the share of the training rows on the right side of one half."""
-        return float(np.mean((self._logits(x, self.inputs) > 0.0) == self.labels))
-
-    def test_loss(self, x: ArrayLike) -> float:
-        """Return the mean loss over the test rows, without penalty."""
-        logits = self._logits(x, self.samples.test_inputs)
-        return float(np.mean(np.logaddexp(0.0, logits) - self.samples.test_labels * logits))
-
-    def test_accuracy(self, x: ArrayLike) -> float:
-        """Return the share of the test rows on the right side of one half."""
-        guess = self._logits(x, self.samples.test_inputs) > 0.0
-        return float(np.mean(guess == self.samples.test_labels))
 
     def quadratic(self, at: ArrayLike | None = None) -> Quadratic:
         """Return the quadratic that this loss is near its optimum; see `Softmax.quadratic`.

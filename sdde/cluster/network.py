@@ -4,7 +4,6 @@ Everything here is plain NumPy: the loss, its gradient by backpropagation, accur
 has its own compiled gradient. Nothing here knows about workers or time.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
-from sdde.cluster.samples import Samples, digits, samples_of, starting_point
+from sdde.cluster.classifier import Classifier
+from sdde.cluster.samples import digits, samples_of, starting_point
 from sdde.engine.seeds import seed_of
 
 Floats = NDArray[np.float64]
@@ -23,7 +23,7 @@ ACTIVATIONS = ("tanh", "relu")
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Classifier):
     r"""Fully connected network with a softmax at its end, cross-entropy loss and an L2 penalty.
 
     With inputs :math:`a^{(0)}`, weights :math:`W_l` and biases :math:`b_l`,
@@ -86,7 +86,6 @@ class Network:
     0.693147
     """
 
-    samples: Samples
     widths: tuple[int, ...]
     activation: str
     regularisation: float
@@ -176,44 +175,9 @@ class Network:
         )  # fmt: skip
 
     @property
-    def inputs(self) -> Floats:
-        """Rows for training, (samples, features)."""
-        return self.samples.inputs
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class of each row."""
-        return self.samples.labels
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.samples.classes
-
-    @property
     def dim(self) -> int:
         """Number of parameters."""
         return _dim(self.widths)
-
-    def split(self, workers: int, *, alpha: float | None = None, rng: Any = 0) -> "Network":
-        """Return the same network with the rows shared out among workers; see `Softmax.split`.
-
-        Parameters
-        ----------
-        workers : int
-            Number of workers.
-        alpha : float, optional
-            Concentration of the Dirichlet law of each worker's classes; None deals rows evenly.
-        rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
-            Deals.
-
-        Returns
-        -------
-        Network
-        """
-        result = copy.copy(self)
-        object.__setattr__(result, "samples", self.samples.shared_out(workers, alpha, rng))
-        return result
 
     def layers(self, x: ArrayLike) -> list[tuple[Floats, Floats]]:
         """Return weights ``(in, out)`` and biases ``(out,)`` of each layer, as views of `x`."""
@@ -240,10 +204,12 @@ class Network:
         top = logits.max(axis=1, keepdims=True)
         return reads, logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
 
+    def _logarithms(self, x: ArrayLike, inputs: Floats) -> Floats:
+        return self._forward(x, inputs)[1]
+
     def loss(self, x: ArrayLike) -> float:
         """Return the loss over all training rows, penalty included."""
-        logs = self._forward(x, self.inputs)[1]
-        fit = -logs[np.arange(len(logs)), self.labels].mean()
+        fit = self._cross_entropy(x, self.inputs, self.labels)
         return float(fit + 0.5 * self.regularisation * np.sum(np.square(x)))
 
     def gradient(self, x: ArrayLike, rows: ArrayLike | None = None) -> Floats:
@@ -261,21 +227,6 @@ class Network:
             slope = 1.0 - read**2 if self.activation == "tanh" else (read > 0.0).astype(float)
             late = late @ weights.T * slope
         return np.concatenate(parts[::-1]) + self.regularisation * np.asarray(x, dtype=float)
-
-    def accuracy(self, x: ArrayLike) -> float:
-        """Return the share of the training rows whose most probable class is their label."""
-        guess = np.argmax(self._forward(x, self.inputs)[1], axis=1)
-        return float(np.mean(guess == self.labels))
-
-    def test_loss(self, x: ArrayLike) -> float:
-        """Return the mean cross-entropy over the test rows, without penalty."""
-        logs = self._forward(x, self.samples.test_inputs)[1]
-        return float(-logs[np.arange(len(logs)), self.samples.test_labels].mean())
-
-    def test_accuracy(self, x: ArrayLike) -> float:
-        """Return the share of the test rows whose most probable class is their label."""
-        guess = np.argmax(self._forward(x, self.samples.test_inputs)[1], axis=1)
-        return float(np.mean(guess == self.samples.test_labels))
 
 
 def _dim(widths: tuple[int, ...]) -> int:

@@ -7,7 +7,6 @@ Everything here is plain NumPy; the event loop has its own compiled gradient. No
 about workers or time.
 """
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,15 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdde import checks
+from sdde.cluster.classifier import Classifier
 from sdde.cluster.convex import local_quadratic, newton
 from sdde.cluster.quadratic import Quadratic
-from sdde.cluster.samples import Samples, digits, samples_of, starting_point
+from sdde.cluster.samples import digits, samples_of, starting_point
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax:
+class Softmax(Classifier):
     r"""Multinomial logistic regression with an L2 penalty on all parameters.
 
     With inputs :math:`a_s`, labels :math:`y_s` and parameters :math:`x`, a matrix of features by
@@ -79,7 +79,6 @@ class Softmax:
     1.0
     """
 
-    samples: Samples
     regularisation: float
     batch: int
     start: Floats
@@ -147,60 +146,6 @@ class Softmax:
         )
 
     @property
-    def inputs(self) -> Floats:
-        """Rows for training, (samples, features)."""
-        return self.samples.inputs
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class of each row."""
-        return self.samples.labels
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.samples.classes
-
-    def split(self, workers: int, *, alpha: float | None = None, rng: Any = 0) -> "Softmax":
-        """Return the same regression with the rows shared out among workers.
-
-        Each worker then draws its mini-batches from its own rows, of which all have equally many
-        (to one). The loss stays that over all rows.
-
-        Parameters
-        ----------
-        workers : int
-            Number of workers, at most as many as rows.
-        alpha : float, optional
-            None deals the rows at random. A number > 0 lets the data differ: the classes of each
-            worker are mixed by its own draw from a Dirichlet law with parameter `alpha` for each
-            class (times its share of the rows, over the mean share); 100 is nearly even, with 0.1
-            most rows of a worker come from two or three classes. Rows are handed out in turns,
-            and a class that has run out is replaced by the others.
-        rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
-            Deals.
-
-        Returns
-        -------
-        Softmax
-
-        Raises
-        ------
-        sdde.ArgumentError
-            If `workers` or `alpha` is out of range.
-
-        Examples
-        --------
-        >>> rows, labels = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
-        >>> pair = Softmax(rows, labels).split(2, alpha=1e-3, rng=2)
-        >>> [pair.labels[pair.samples.rows_of(w)].tolist() for w in range(2)]
-        [[1, 1], [0, 0]]
-        """
-        result = copy.copy(self)
-        object.__setattr__(result, "samples", self.samples.shared_out(workers, alpha, rng))
-        return result
-
-    @property
     def dim(self) -> int:
         """Number of parameters."""
         return self.inputs.shape[1] * self.classes
@@ -219,12 +164,13 @@ class Softmax:
         mass = shares.sum(axis=1, keepdims=True)
         return shares / mass, logits - top - np.log(mass)
 
+    def _logarithms(self, x: ArrayLike, inputs: Floats) -> Floats:
+        return self._probabilities(self._weights(x), inputs)[1]
+
     def loss(self, x: ArrayLike) -> float:
         """Return the loss over all data, penalty included (not the excess above the minimum)."""
-        weights = self._weights(x)
-        _, logs = self._probabilities(weights, self.inputs)
-        fit = -logs[np.arange(len(logs)), self.labels].mean()
-        return float(fit + 0.5 * self.regularisation * np.sum(weights**2))
+        fit = self._cross_entropy(x, self.inputs, self.labels)
+        return float(fit + 0.5 * self.regularisation * np.sum(np.square(x)))
 
     def gradient(self, x: ArrayLike, rows: ArrayLike | None = None) -> Floats:
         """Return the gradient averaged over the samples `rows` (all if not given), penalty
@@ -267,21 +213,6 @@ class Softmax:
         each = (self.inputs[:, :, None] * residual[:, None, :]).reshape(len(residual), -1)
         centred = each - each.mean(axis=0)
         return centred.T @ centred / (len(each) * self.batch)
-
-    def accuracy(self, x: ArrayLike) -> float:
-        """Return the share of all samples whose most probable class is their label."""
-        guess = np.argmax(self.inputs @ self._weights(x), axis=1)
-        return float(np.mean(guess == self.labels))
-
-    def test_loss(self, x: ArrayLike) -> float:
-        """Return the mean cross-entropy over the test rows, without penalty."""
-        _, logs = self._probabilities(self._weights(x), self.samples.test_inputs)
-        return float(-logs[np.arange(len(logs)), self.samples.test_labels].mean())
-
-    def test_accuracy(self, x: ArrayLike) -> float:
-        """Return the share of the test rows whose most probable class is their label."""
-        guess = np.argmax(self.samples.test_inputs @ self._weights(x), axis=1)
-        return float(np.mean(guess == self.samples.test_labels))
 
     def quadratic(self, at: ArrayLike | None = None) -> Quadratic:
         """Return the quadratic that this loss is near its optimum, in the eigenvectors of its
