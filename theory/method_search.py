@@ -121,10 +121,16 @@ class MethodSearch:
             self.rows[left[0]] = min(middle, row, key=lambda r: (r.breaks, r.time_to_target))
 
     def _confirm(self) -> None:
-        """Solve the best learning rate alone, so that no grid around it is in its time."""
+        """Solve the best learning rate alone, within the limit of its own workers, so that neither
+        a grid around it nor limits of other numbers are in its time.
+        """
         done: set[int] = set()
         while (best := self.best()) is not None and best.workers not in done:
             done.add(best.workers)
+            if self.question.settle(self.method, best.workers, best.learning_rate):
+                best = self.rows[best.workers] = self._row(best.workers)
+                if not is_good(best):
+                    continue
             point = self.question.solve_alone(self.method, best.workers, best.learning_rate)
             self.rows[best.workers] = row_of(self.question, point)
 

@@ -16,12 +16,16 @@ from sdde.cluster.system import System
 from .async_sgd import AsyncSGD
 from .plan_methods import is_compensated, is_synchronous
 from .plan_search import compensated_of, model_of, rounds_of
+from .renewal_limits import largest_by_grids
 from .side_by_side import RateCurves
 from .worker_limits import largest_alpha
+from .worker_renewals import crew_of
 
 _CLIFF = 1.15  # ratio of times at neighbouring learning rates that no smooth curve shows
 _BEFORE = 0.01  # how far from such a jump a learning rate stays, relative to it
 _WINDOW = (0.5, 0.7, 1.0, 1.4, 2.0)  # of the learning rate that should be best
+_APART = 1.1  # in the logarithm of the workers, between limits behind a link that are found
+_SETTLED = 2e-3  # relative change of such a limit that does not matter
 _KEPT = 16  # choices of method and workers whose solutions are kept
 
 
@@ -85,6 +89,8 @@ class Question:
     curves: dict[Any, RateCurves] = field(default_factory=dict, repr=False)
     edges: dict[Any, tuple[float, float]] = field(default_factory=dict, repr=False)
     highest: dict[str, dict[int, float]] = field(default_factory=dict, repr=False)
+    alone: dict[int, float] = field(default_factory=dict, repr=False)
+    quotients: dict[int, float] = field(default_factory=dict, repr=False)
     safe: dict[str, int] = field(default_factory=dict, repr=False)
 
     def model(self, method: Any, workers: int, eta: float, arrivals: Any = None) -> Any:
@@ -176,17 +182,60 @@ class Question:
         return eta <= sure
 
     def _highest(self, model: AsyncSGD) -> float:
-        """Return the largest learning rate that keeps its margin, for workers as renewals."""
+        """Return the largest learning rate that keeps its margin, for workers as renewals.
+
+        Behind a link a limit takes long. There it is that of workers that share nothing and have
+        the same cycles, times a quotient that changes slowly with the workers and is found for some
+        numbers of them; `settle` finds it for one more.
+        """
         known = self.highest.setdefault(repr(model.method), {})
         if model.workers not in known:
-            near = math.nan
-            if known:  # the damping at the limit hardly depends on the workers
-                counts = np.array(sorted(known), dtype=float)
-                dampings = [math.log(known[n] * n) for n in sorted(known)]
-                at = np.interp(math.log(model.workers), np.log(counts), dampings)
-                near = math.exp(at) / model.workers
-            known[model.workers] = largest_alpha(model.stream, near)
+            if model.stream.queue is None:
+                known[model.workers] = largest_alpha(model.stream, self._near(known, model.workers))
+            else:
+                known[model.workers] = self._alone(model) * self._quotient(model)
         return (1.0 - self.limits.margin) * known[model.workers] / float(model.eigenvalues.max())
+
+    def settle(self, method: Any, workers: int, eta: float) -> bool:
+        """Make sure that the limit of a number of workers is its own; return whether it changed."""
+        model = self.model(method, workers, eta)
+        if not _is_renewal(model) or model.stream.queue is None or workers in self.quotients:
+            return False
+        name = repr(method)
+        limit = largest_alpha(model.stream)
+        self.quotients[workers] = limit / self._alone(model)
+        change = limit / self.highest[name][workers]
+        if abs(change - 1.0) < _SETTLED:
+            return False
+        self.highest[name][workers] = limit
+        self.curves.pop((name, workers), None)
+        for key in [key for key in self.tried if key[:2] == (name, workers)]:
+            del self.tried[key]
+        return True
+
+    def _alone(self, model: AsyncSGD) -> float:
+        """Return the limit of workers that share nothing and have the cycles of these."""
+        if model.workers not in self.alone:
+            near = self._near(self.alone, model.workers)
+            self.alone[model.workers] = largest_by_grids(crew_of(model.stream), near)
+        return self.alone[model.workers]
+
+    def _quotient(self, model: AsyncSGD) -> float:
+        counts = np.array(sorted(self.quotients), dtype=float)
+        at = math.log(model.workers)
+        if not counts.size or np.abs(np.log(counts) - at).min() > _APART:
+            self.quotients[model.workers] = largest_alpha(model.stream) / self._alone(model)
+            return self.quotients[model.workers]
+        return float(np.interp(at, np.log(counts), [self.quotients[int(n)] for n in counts]))
+
+    @staticmethod
+    def _near(known: dict[int, float], workers: int) -> float:
+        """Return a guess: the damping at the limit hardly depends on the workers."""
+        if not known:
+            return math.nan
+        counts = sorted(known)
+        dampings = [math.log(known[n] * n) for n in counts]
+        return math.exp(np.interp(math.log(workers), np.log(counts), dampings)) / workers
 
     def guess(self, method: Any, workers: int) -> float:
         """Return a learning rate of the right size: a damping of a third."""

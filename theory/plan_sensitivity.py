@@ -161,7 +161,17 @@ def _quadratic(objective: Quadratic, eigenvalues: Any) -> Quadratic:
 
 
 def _fresh(question: Question, **changes: Any) -> Question:
-    found = ("tried", "floors", "models", "curves", "edges", "highest", "safe")
+    found = (
+        "tried",
+        "floors",
+        "models",
+        "curves",
+        "edges",
+        "highest",
+        "alone",
+        "quotients",
+        "safe",
+    )
     none: Any = {name: {} for name in found}
     return replace(question, **none, **changes)
 

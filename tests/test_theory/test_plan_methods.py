@@ -13,6 +13,7 @@ from sdde.theory.round_times import wait_for
 
 from sdde import ArgumentError, cluster, theory
 from sdde.equation.laws import as_law
+from sdde.theory import plan_question
 
 GAMMA = scipy.stats.gamma(4, scale=0.25)
 QUADRATIC = cluster.Quadratic([1.0, 0.3], noise=0.2)
@@ -176,3 +177,23 @@ def test_what_is_no_method_is_refused(methods):
     """Names that are not known, numbers, and other classes."""
     with pytest.raises(ArgumentError, match="is not a sequence of methods"):
         theory.plan(QUADRATIC, cluster.System(1.0), target_loss=0.05, methods=methods)
+
+
+def test_limits_behind_a_link_are_found_for_few_numbers_and_for_the_best(monkeypatch):
+    """The others take a quotient from their neighbours; the choice keeps its margin exactly."""
+    asked = []
+    find = plan_question.largest_alpha
+    monkeypatch.setattr(
+        plan_question, "largest_alpha", lambda stream: asked.append(stream.workers) or find(stream)
+    )
+    link = cluster.SharedLink(scipy.stats.expon(scale=0.02))
+    system = cluster.System(scipy.stats.gamma(4, scale=0.25), communication=link)
+    answer = theory.plan(
+        cluster.Quadratic([1.0, 0.1], noise=0.1), system, target_loss=0.05, max_workers=64,
+        methods="async",
+    )  # fmt: skip
+    assert len(asked) == len(set(asked)) <= 7
+    assert answer.workers in asked
+    limit = answer.limits["max_learning_rate"]
+    assert answer.learning_rate <= 0.9 * limit * (1.0 + 3e-3)
+    assert len(answer.table) > len(asked)
