@@ -131,8 +131,8 @@ class Bench:
 
     @cached_property
     def has_phases_only(self) -> bool:
-        """Whether nothing is random but where in their cycles workers begin."""
-        return self.link is None and all(law.kind == "constant" for law in self.laws)
+        """Whether unequal workers have nothing random but where in their cycles they begin."""
+        return self.listed and all(law.kind == "constant" for law in self.laws)
 
     @cached_property
     def laws(self) -> tuple[Any, ...]:

@@ -32,8 +32,8 @@ Floats = NDArray[np.float64]
 # Up to so many workers: P, a, arrivals of a worker until the queue has settled, and then counted.
 _RULES = ((16, 509, 10, 12, 30), (64, 127, 29, 10, 10), (math.inf, 61, 10, 8, 6))
 _EVEN = 0.05  # squared variation of a cycle below which nothing is left out
-MOST = 256  # workers
-MANY = 48  # workers that stand for more, where the link never rests
+_LONGEST = 10  # arrivals of all workers after which a gradient counts as just arriving
+MANY = 48  # workers that stand for more
 _GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
@@ -45,7 +45,7 @@ def largest_alpha(
     Parameters
     ----------
     workers : int
-        At most `MOST`.
+        At most `MANY`, for the cost.
     think, link : Law
         Times of computing and of a transfer; one transfer at a time.
     wait : float
@@ -90,7 +90,8 @@ def staleness(workers: int, think: Law, link: Law) -> Floats:
         when[row, who] = free + thinking[k]
         found.append(k - last[row, who] - 1)
         last[row, who] = k
-    counts = np.bincount(np.concatenate(found[settle * workers :])).astype(float)
+    ages = np.minimum(np.concatenate(found[settle * workers :]), _LONGEST * workers)
+    counts = np.bincount(ages).astype(float)
     return _of_mean(counts / counts.sum(), workers - 1.0)
 
 

@@ -25,6 +25,7 @@ from . import exact, link_order, memoryless_link, stage_chain
 from .arrivals import Arrivals
 from .bracket import root_between
 from .cycle import scaled
+from .links import link_cycle
 from .renewal_limits import largest_by_grids
 from .worker_renewals import Crew, crew_of
 from .worker_squares import squares_of
@@ -140,12 +141,15 @@ def behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) ->
 
     if think.kind == "exponential" and workers <= memoryless_link.MOST:
         return memoryless_link.largest_alpha(workers, think.mean, link)
-    if workers * link.mean < _FULL * (think.mean + link.mean) or workers <= link_order.MANY:
-        if workers > link_order.MOST:
-            return alone(cycle, workers, math.nan)
-        return link_order.largest_alpha(workers, think, link, wait, alone)
-    # Behind a full link only shares of the cycle matter: fewer workers with longer transfers.
     few = link_order.MANY
+    if workers <= few:
+        return link_order.largest_alpha(workers, think, link, wait, alone)
+    # Fewer workers with longer transfers: behind a full link only shares of the cycle matter;
+    # where it rests they say what it is that sharing changes.
     longer = scaled(link, workers / few)
-    edge = link_order.largest_alpha(few, think, longer, few * longer.mean - think.mean, alone)
-    return edge * in_turn(workers) / in_turn(few)
+    like, use = link_cycle(few, think, longer, 1)
+    edge = link_order.largest_alpha(few, think, longer, use.waiting_time, alone)
+    if workers * link.mean >= _FULL * (think.mean + link.mean):
+        return edge * in_turn(workers) / in_turn(few)
+    least = alone(like, few, math.nan)
+    return edge * alone(cycle, workers, least * math.sqrt(few / workers)) / least
