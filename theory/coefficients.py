@@ -16,6 +16,8 @@ from sdde.equation.laws import Law, as_law
 from .numerics import Floats
 from .piecewise import History
 
+_NO_DELAY = 1e-150  # and below: its square is no number, and nothing feels it
+
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
@@ -81,7 +83,7 @@ def read(
     shift = _offset(offset, dim)
     instant_gain, kept = gains[0], []
     for matrix, law, gain in zip(matrices, laws, gains[1:], strict=True):
-        if law.highest == 0.0:
+        if law.highest <= _NO_DELAY:
             a0, instant_gain = a0 + matrix, instant_gain + gain
             continue
         twin = next((i for i, k in enumerate(kept) if _same_constant(k[1], law)), None)

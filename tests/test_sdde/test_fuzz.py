@@ -206,6 +206,7 @@ FOUND = [
     ("MemorylessWorkers", {"alpha": 1.7976931348623157e308}),
     ("sweep", {"problem_of": max}),
     ("pipeline_flow", {"seed": np.array(3)}),
+    ("DelaySystem", {"delays": 5e-324}),
     ("simulate", {"records": 2**62}),
     ("simulate_staleness", {"records": 2**62}),
     ("AsyncSGD", {"eigenvalues": np.array([1e300, 1e-300])}),
