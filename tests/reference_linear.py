@@ -120,8 +120,8 @@ def mean_squares(machines, alpha, grid, shares, kicked, warm, key, runs):
     return found
 
 
-def clone_growth(machines, alpha, period, warm, key, particles, turns):
-    """Logarithm of the growth of the mean square in each period, by cloning."""
+def clone_growth(machines, alpha, period, warm, key, particles, turns, cloned):
+    """Logarithm of the growth of the mean square in each period, by cloning, or its mean."""
     made = [Cluster(machines, key, p) for p in range(particles)]
     start = [c.settle(warm, False)[0] if machines.link >= 0 else 0.0 for c in made]
     x = [1.0] * particles
@@ -137,11 +137,11 @@ def clone_growth(machines, alpha, period, warm, key, particles, turns):
                     reads[p][found[1]] = x[p]
             weight.append(x[p] ** 2 + sum(r * r for r in reads[p]) / len(reads[p]))
         whole = sum(weight)
-        logs.append(math.log(whole / particles))
+        logs.append(math.log(whole / particles) if cloned else np.log(weight).mean())
         place = streams.uniform(*key, particles, turn, 0, streams.SERVER)
         marks = (place + np.arange(particles)) * whole / particles
         chosen = np.searchsorted(np.cumsum(weight), marks)
-        copies = [int((chosen == p).sum()) for p in range(particles)]
+        copies = [int((chosen == p).sum()) if cloned else 1 for p in range(particles)]
         empty = iter([p for p in range(particles) if copies[p] == 0])
         before = [(one.events, one.free) for one in made]
         x = [value / math.sqrt(w) for value, w in zip(x, weight, strict=True)]

@@ -5,7 +5,8 @@ Only the steepest direction matters, and noise that adds to gradients moves no l
 have one parameter and no noise. Near its limit the second moment of a linear recursion is decided
 by runs so rare that a plain mean never meets them. Where workers wait for nobody, clusters are
 therefore cloned after every mean cycle in proportion to their squares, and the growth of the mean
-square is measured before each cloning. Under all other methods plain runs have to do.
+square is measured before each cloning (where only phases are random, see `LinearRuns.growth`).
+Under all other methods plain runs have to do.
 """
 
 import math
@@ -123,7 +124,7 @@ class Growth:
         self.spent += made
         whole = _slopes(logs[None])[0]
         variance = float(_slopes(logs.reshape(_BLOCKS, -1)).var(ddof=1))
-        bias = 0.5 * variance / _OF_SLOPES * PERIODS / _BLOCKS
+        bias = 0.5 * variance / _OF_SLOPES * PERIODS / _BLOCKS if runs.is_random else 0.0
         return Estimate(float(whole) + bias, math.sqrt(variance / _BLOCKS))
 
     def largest_rate(self, workers: int, near: float, *, rough: bool = False) -> Estimate:

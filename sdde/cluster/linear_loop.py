@@ -156,7 +156,7 @@ def mean_squares(
 
 def clone_growth(
     machines, alpha, period, warm, burn, k0, k1, key, owner, sending, free, times, spare, jobs, x,
-    reads, start, weight, copies, source, logs,
+    reads, start, weight, copies, source, cloned, logs,
 ):  # fmt: skip
     """Put the logarithm of the growth of the mean square in each period into `logs`; return the
     number of gradients.
@@ -164,7 +164,7 @@ def clone_growth(
     Each particle, a row of the tables, is a whole cluster with one parameter. After each period
     they are cloned in proportion to the square of the parameter plus the mean square of what the
     workers hold, and scaled to one; the logarithm of the mean square before is the growth. The
-    first `burn` periods are left out.
+    first `burn` periods are left out. Without cloning it is the mean of the logarithms.
     """
     particles, workers = reads.shape
     gradients = int64(0)
@@ -180,7 +180,7 @@ def clone_growth(
         for w in range(workers):
             reads[p, w] = 1.0
     for turn in range(burn + logs.shape[0]):
-        whole = 0.0
+        whole = grown = 0.0
         for p in range(particles):
             until = start[p] + (turn + 1) * period
             keys, owners, sends, frees, ours = key[p], owner[p], sending[p], free[p], jobs[p]
@@ -197,10 +197,13 @@ def clone_growth(
                 held += reads[p, w] * reads[p, w]
             weight[p] = x[p] * x[p] + held / workers
             whole += weight[p]
+            grown += math.log(weight[p])
+            source[p] = p
         if turn >= burn:
-            logs[turn - burn] = math.log(whole / particles)
-        _choose(weight, whole, streams.uniform(k0, k1, particles, turn, 0, streams.SERVER), copies,
-                source)  # fmt: skip
+            logs[turn - burn] = math.log(whole / particles) if cloned else grown / particles
+        if cloned:
+            place = streams.uniform(k0, k1, particles, turn, 0, streams.SERVER)
+            _choose(weight, whole, place, copies, source)
         for p in range(particles):
             q = source[p]
             if q != p:  # what lies ahead of the copy is drawn anew: its jobs are numbered by place
@@ -264,7 +267,7 @@ _SIGNATURES = {
     ),
     "clone_growth": (
         type_of(Machines), float64, float64, _V, int64, int64, int64, _T, _J, _J, _T, _T, _V, _J,
-        _V, _T, _V, _V, _I, _I, _V,
+        _V, _T, _V, _V, _I, _I, boolean, _V,
     ),
 }  # fmt: skip
 

@@ -142,11 +142,22 @@ class LinearRuns:
                 raise KeyboardInterrupt
         return Squares(values, gradients)
 
+    @property
+    def is_random(self) -> bool:
+        """Whether more is random than where in their cycles workers begin."""
+        laws = list(self.system.compute_laws(self.workers))
+        laws += self.system.communication_laws(self.workers) or ()
+        return self.queues or any(law.kind != "constant" for law in laws)
+
     def growth(
         self, alpha: float, *, particles: int, burn: int, periods: int
     ) -> tuple[Floats, int]:
         """Return the logarithm of the growth of the mean square in each mean cycle, by cloning, and
         the gradients that it took.
+
+        Where only the phases of the workers are random nothing grows for ever but with the exponent
+        that almost all phases share, and cloning would choose those that grow for a while; there it
+        is the mean of the logarithms.
         """
         from sdde.cluster.linear_loop import clone_growth, loop
 
@@ -156,7 +167,7 @@ class LinearRuns:
             memory.key, memory.owner, memory.sending, memory.free, memory.times, memory.spare,
             memory.jobs, np.zeros(particles), np.zeros((particles, self.workers)),
             np.zeros(particles), np.zeros(particles), np.zeros(particles, np.int64),
-            np.zeros(particles, np.int64), logs,
+            np.zeros(particles, np.int64), self.is_random, logs,
         )  # fmt: skip
         return logs, int(gradients)
 
