@@ -259,7 +259,9 @@ def kick_variance(stream: Arrivals, alpha: Floats) -> Floats:
         if stream.kind == "poisson":
             value = value / (1.0 - unit.strength(nodes) * energy)
     # The product with alpha is the smooth function that nodes interpolate.
-    return (shares @ (value * nodes)) / alpha
+    bounded = np.isfinite(value)
+    found = shares[:, bounded] @ (value * nodes)[bounded] / alpha
+    return np.where((shares[:, ~bounded] != 0.0).any(axis=1), np.inf, found)
 
 
 def largest_alpha(stream: Arrivals, near: float = math.nan) -> float:
