@@ -14,6 +14,7 @@ two hundredths too high. Behind a shared link the order of arrivals decides (`li
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -139,8 +140,23 @@ def behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) ->
         stream = Arrivals(count, "renewal", count / law.mean, law, (law,))
         return largest_by_grids(crew_of(stream), near)
 
-    if think.kind == "exponential" and workers <= memoryless_link.MOST:
-        return memoryless_link.largest_alpha(workers, think.mean, link)
+    if think.kind == "exponential":
+        known = min(workers, memoryless_link.MOST)
+        same = scaled(link, workers / known)  # as full a link for fewer workers
+        exactly = memoryless_link.largest_alpha(known, think.mean, same)
+        if known == workers:
+            return exactly
+        _, use = link_cycle(known, think, same, 1)
+        about = link_order.largest_alpha(known, think, same, use.waiting_time, alone)
+        return _by_order(workers, think, link, wait, cycle, alone) * exactly / about
+    return _by_order(workers, think, link, wait, cycle, alone)
+
+
+def _by_order(
+    workers: int, think: Law, link: Law, wait: float, cycle: Law,
+    alone: Callable[[Law, int, float], float],
+) -> float:  # fmt: skip
+    """Return the edge of workers behind a link by the order of their arrivals."""
     few = link_order.MANY
     if workers <= few:
         return link_order.largest_alpha(workers, think, link, wait, alone)
