@@ -31,8 +31,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
 Floats = NDArray[np.float64]
 
-_DENSE = 150  # ages up to which all eigenvalues are found at once
-_ROUNDS, _FEWER = 40, 12  # of fitting the choices, and with ages beyond the number above
+_DENSE = 40  # ages up to which all eigenvalues are found at once
+_ROUNDS, _FEWER, _AGES = 40, 12, 150  # of fitting the choices, up to so many ages and beyond
 _PACE = 0.7  # power of what is missing, by which choices are multiplied
 _FITTED = 1e-5
 
@@ -95,7 +95,7 @@ def pair_choices(p: Floats, workers: int) -> Floats:
     stays = np.append(pending[1:], 0.0)
     u, v = np.ones(p.size), p / pending
     out = np.zeros((p.size, p.size))
-    for _ in range(_ROUNDS if p.size <= _DENSE else _FEWER):  # these change the edge by 1e-4
+    for _ in range(_ROUNDS if p.size <= _AGES else _FEWER):  # these change the edge by 1e-4
         chance = np.minimum(np.multiply.outer(u, v), 1.0)
         either = chance + chance.T
         chance /= np.maximum(either, 1.0)

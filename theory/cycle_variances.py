@@ -305,6 +305,9 @@ class Seen:
         """Return the variance of their sum, each times its part."""
         parts = np.concatenate([parts[:1], [-float(parts[1:] @ self.start)], parts[1:]])
         second, first = self._moments(mass)
-        sums = np.stack([(_BOTH * parts[_A] * parts[_B]) @ second, parts @ first])
-        square, mean = uncircled(sums)
+        weights = _BOTH * parts[_A] * parts[_B]
+        sums = np.stack(
+            [np.einsum("p,pk->k", *each) for each in ((weights, second), (parts, first))]
+        )
+        square, mean = uncircled(np.stack(sums))
         return square - mean**2

@@ -74,7 +74,7 @@ class LossCurve:
         plain = (self.exponents.imag == 0.0) & (self.beats == 0)
         if plain.any():
             decay = np.exp(np.multiply.outer(after, self.exponents.real[plain]))
-            out += decay @ self.amplitudes.real[plain]
+            out += np.einsum("te,e->t", decay, self.amplitudes.real[plain])
         exponents, amplitudes = self.exponents[~plain], self.amplitudes[~plain]
         if not exponents.size:
             return out
@@ -89,7 +89,7 @@ class LossCurve:
                 waves = power * (1.0 + np.multiply.outer(share, one)) ** self.beats
             else:
                 waves = np.exp(np.multiply.outer(part, exponents))
-            out[start : start + step] += np.real(waves @ amplitudes)
+            out[start : start + step] += np.einsum("te,e->t", waves, amplitudes).real
         return out
 
     def _envelope(self, after: float) -> float:
