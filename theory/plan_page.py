@@ -85,17 +85,23 @@ def opening(plan: "Plan", remarks: tuple[str, ...] = ()) -> list[str]:
         near = f"{low} to {high} are nearly as fast" if high > low else ""
         first, last = plan.time_range or (plan.time_to_target, plan.time_to_target)
         spread = f"{number(first)} to {number(last)} by other treatments" if last > first else ""
-        most = plan.limits.get("max_workers", math.inf)
+        limits = dict(plan.limits)
+        if plan.checked is not None and plan.checked.limits:  # for the choice that was made
+            limits.pop("max_workers", None)
+            found = plan.checked.limits.items()
+            limits |= {key: one.simulated for key, one in found if math.isfinite(one.simulated)}
+        most = limits.get("max_workers", math.inf)
         cards = [
             ("workers", str(plan.workers), near),
             ("learning rate", number(plan.learning_rate),
-             f"diverges from {number(plan.limits['max_learning_rate'])}"),
+             f"diverges from {number(limits['max_learning_rate'])}"),
             ("method", method_text(plan.method), ""),
             (f"time to excess loss {number(plan.target_loss)}", number(plan.time_to_target),
              spread),
         ]  # fmt: skip
         if math.isfinite(most):
-            cards.append(("diverges from", f"{most + 1:.0f} workers", "at this learning rate"))
+            first = math.floor(most) + 1
+            cards.append(("diverges from", f"{first} workers", "at this learning rate"))
         blocks.append(report.facts(cards))
     blocks.append(report.bullets([*said[1:], *remarks]))
     if plan.warnings:

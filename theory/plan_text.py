@@ -107,7 +107,8 @@ def _beyond(plan: "Plan") -> list[str]:
             "like momentum and raise the noise floor."
         )
     most = plan.limits.get("max_workers", math.inf)
-    if math.isfinite(most):
+    simulated = plan.checked is not None and plan.checked.limits  # which are told instead
+    if math.isfinite(most) and not simulated:
         lines.append(f"From {most + 1:.0f} workers on training diverges at this learning rate.")
     return lines
 
