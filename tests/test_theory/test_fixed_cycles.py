@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from sdde import cluster, theory
 from tests.reference_fixed_cycles import growth, spectral_radius
 
