@@ -135,10 +135,12 @@ def behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) ->
     cycle : Law
         Time of computing and at the link, as if independent between workers.
     """
+    rests = max(1.0 - workers * link.mean / (think.mean + wait), 0.0)
 
     def alone(law: Law, count: int, near: float) -> float:
-        stream = Arrivals(count, "renewal", count / law.mean, law, (law,))
-        return largest_by_grids(crew_of(stream), near)
+        crew = crew_of(Arrivals(count, "renewal", count / law.mean, law, (law,)))
+        # A link that rests leaves few workers as they are apart; a full one puts them in order.
+        return largest_by_grids(crew, near) * (1.0 + rests * (correction(crew) - 1.0))
 
     if think.kind == "exponential":
         known = min(workers, memoryless_link.MOST)

@@ -81,6 +81,15 @@ def test_a_fast_link_leaves_memoryless_workers_as_they_were():
     assert limit(scipy.stats.expon(), 1e-5, 8) == pytest.approx(exact, rel=1e-3)
 
 
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_a_fast_link_leaves_others_as_they_were(workers):
+    gamma = scipy.stats.gamma(3, scale=1 / 3)
+    free = theory.AsyncSGD(
+        [1.0], learning_rate=0.1, workers=workers, compute_time=gamma, arrivals="renewal"
+    )
+    assert limit(gamma, 1e-4, workers) == pytest.approx(free.max_learning_rate(), rel=5e-3)
+
+
 @pytest.mark.parametrize(
     ("think", "link", "workers"),
     [
