@@ -309,5 +309,5 @@ class Seen:
         sums = np.stack(
             [np.einsum("p,pk->k", *each) for each in ((weights, second), (parts, first))]
         )
-        square, mean = uncircled(np.stack(sums))
+        square, mean = uncircled(np.array(sums))
         return square - mean**2
