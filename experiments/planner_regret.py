@@ -249,7 +249,7 @@ def _without_curves(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Any = None) -> int:
-    """Run the study; 0 means that it ran and, in full, that its targets are met."""
+    """Run the study; 0 means that it ran and, in full, that checked plans meet the targets."""
     parser = argparse.ArgumentParser(prog="python -m experiments.planner_regret")
     parser.add_argument("--quick", action="store_true", help="6 systems, under a minute")
     parser.add_argument("--processes", type=int, default=1)

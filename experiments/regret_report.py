@@ -23,6 +23,12 @@ TARGETS = {
     "divergence limit, checked": (2.0, 2.0),
 }
 
+# Theory alone stands beside what the check makes of it, which is what has to meet the targets.
+BESIDE = {
+    name for name in TARGETS
+    if name.endswith("theory alone") and name.replace("theory alone", "checked") in TARGETS
+}  # fmt: skip
+
 
 def measures(row: dict[str, Any]) -> dict[str, float]:
     """Return the figures of one system, in per cent; nan where there is none."""
@@ -88,7 +94,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             continue
         values = np.array([value for value, _ in pairs])
         within = float(np.median(values)) <= median and float(values.max()) <= worst
-        met &= within
+        met &= within or name in BESIDE
         found["figures"][name] = {
             "median": float(np.median(values)), "p90": float(np.quantile(values, 0.9)),
             "worst": float(values.max()), "count": len(values),

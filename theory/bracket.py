@@ -10,10 +10,13 @@ from scipy.optimize import brentq
 Floats = NDArray[np.float64]
 
 
-def root_between(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return a root between `low` and `high`, to about thirteen digits."""
-    precision: Any = 1e-13
-    found: Any = brentq(function, low, high, xtol=1e-13 * max(abs(low), abs(high)), rtol=precision)
+def root_between(
+    function: Callable[[float], float], low: float, high: float, *, digits: int = 13
+) -> float:
+    """Return a root between `low` and `high`, to about so many digits."""
+    precision: Any = 10.0**-digits
+    span = max(abs(low), abs(high))
+    found: Any = brentq(function, low, high, xtol=precision * span, rtol=precision)
     return float(found)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import eigs
-from scipy.stats import binom
+from scipy.special import binom
 
 from sdde.equation.laws import Law
 
@@ -42,11 +42,13 @@ def largest_alpha(workers: int, think: float, link: Law) -> float:
         Time of a transfer.
     """
     parts = matrices(workers, think, link)
+    start = np.ones(parts[0].shape[0])
 
     def growth(alpha: float) -> float:
+        nonlocal start  # neighbours have nearly the same moments
         matrix = parts[0] + alpha * parts[1] + alpha**2 * parts[2]
-        start = np.ones(matrix.shape[0])
-        values: Any = eigs(matrix, k=1, which="LR", v0=start, return_eigenvectors=False)
+        values, vectors = eigs(matrix, k=1, which="LR", v0=start, tol=1e-10)
+        start = vectors[:, 0].real
         return float(values[0].real) - 1.0
 
     low = high = 2.0 * np.sin(np.pi / (2.0 * (2.0 * workers - 1.0)))  # of workers in turn
@@ -54,22 +56,35 @@ def largest_alpha(workers: int, think: float, link: Law) -> float:
         low, high = high, 1.5 * high
     while growth(low) > 0.0:
         low *= 0.8
-    return root_between(growth, low, high)
+    return root_between(growth, low, high, digits=9)
 
 
 def matrices(workers: int, think: float, link: Law) -> tuple[Any, Any, Any]:
     """Return the map's parts that are free of alpha, linear in it and quadratic."""
+    moves, rows, columns, first, more = _structure(workers)
+    weights = _joining(workers, think, link)[workers - first, more]
+    joins = sparse.csr_matrix((weights, (rows, columns)), moves[0].shape[::-1])
+    return moves[0] @ joins, moves[1] @ joins, moves[2] @ joins
+
+
+@lru_cache(maxsize=32)
+def _structure(workers: int) -> tuple[list[Any], Integers, Integers, Integers, Integers]:
+    """Return how departures map, by powers of alpha, and between which moments joining leads.
+
+    Of each such entry also how many are at the link when the transfer begins, and join.
+    """
     layout = [_Layout(q, workers) for q in range(workers + 1)]
     before = np.cumsum([0] + [each.size for each in layout])
-    chances = _joining(workers, think, link)
-    joins = sparse.lil_matrix((before[-1], before[workers]))
+    entries = []
     for queue in range(workers):
         first = max(queue, 1)  # an idle link waits for one that computes
         for more in range(workers - first + 1):
             to = layout[first + more]
-            rows = before[first + more] + np.arange(to.size)
-            columns = before[queue] + layout[queue].sources(to)
-            joins[rows, columns] = chances[workers - first, more]
+            entries.append(np.stack([
+                before[first + more] + np.arange(to.size),
+                before[queue] + layout[queue].sources(to),
+                np.full(to.size, first), np.full(to.size, more),
+            ]))  # fmt: skip
     moves = []
     for power in range(3):
         rows, columns, weights = [], [], []
@@ -80,20 +95,17 @@ def matrices(workers: int, think: float, link: Law) -> tuple[Any, Any, Any]:
                 weights.append(weight)
         shape = (before[workers], before[-1])
         moves.append(sparse.csr_matrix((weights, (rows, columns)), shape))
-    joins = joins.tocsr()
-    return moves[0] @ joins, moves[1] @ joins, moves[2] @ joins
+    return moves, *np.concatenate(entries, axis=1)
 
 
 def _joining(workers: int, think: float, link: Law) -> Floats:
     """Return the probabilities that of *m* that compute *j* join during a transfer."""
     points, weights = link.nodes()
-    weights = weights / weights.sum()
-    leave = -np.expm1(-points / think)
-    out = np.zeros((workers + 1, workers + 1))
-    for m in range(workers + 1):
-        j = np.arange(m + 1)
-        out[m, : m + 1] = binom.pmf(j[:, None], m, leave) @ weights
-    return out
+    count = np.arange(workers + 1)
+    stay = np.exp(-np.multiply.outer(count, points / think))
+    leave = (-np.expm1(-points / think)) ** count[:, None] * (weights / weights.sum())
+    of, still = leave @ stay.T, count[:, None] - count
+    return np.where(still >= 0, binom(count[:, None], count) * of[count, still], 0.0)
 
 
 class _Layout:

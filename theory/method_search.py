@@ -192,6 +192,10 @@ class MethodSearch:
             near = close.learning_rate * close.damping / float(model.damping.max())
             near = max(min(near, close.learning_rate * 4.0), close.learning_rate / 4.0)
         point = question.best_rate(self.method, workers, near)
+        fewer = [row for row in self.rows.values() if row.workers <= workers]
+        if question.eta is not None and any(math.isinf(row.floor) for row in fewer):
+            # What diverges with fewer workers does with more, at the same rate.
+            question.floors[repr(self.method), workers, question.eta] = math.inf
         return row_of(question, point)
 
     def best(self) -> PlanRow | None:
