@@ -135,6 +135,8 @@ def _draw_losses(axes: "Axes", comparison: Any) -> None:
         "objective": ("real objective", "C2:"),
     }  # fmt: skip
     shown: set[str] = set()
+    starts = [float(case.accounts["theory"].loss[0]) for case in comparison.cases]
+    highest = 30.0 * max(*starts, float(comparison.plan.target_loss))
     for case in comparison.cases:
         for key, account in case.accounts.items():
             name, style = styles[key]
@@ -152,14 +154,17 @@ def _draw_losses(axes: "Axes", comparison: Any) -> None:
                     color=style[:2], alpha=0.2, linewidth=0,
                 )  # fmt: skip
         loss = case.accounts["theory"].loss
-        at = min(len(case.times) // 2, int(np.isfinite(loss).sum()) - 1)
+        at = int(np.flatnonzero(loss <= highest)[-1])
+        rising = loss[at] > loss[0]
         axes.annotate(
-            f"{case.workers} workers", (case.times[at], loss[at]),
-            xytext=(4, 6), textcoords="offset points", fontsize=9,
+            str(case.workers), (case.times[at], loss[at]), xytext=(0, 4 if rising else -6),
+            textcoords="offset points", fontsize=9, fontweight="bold", ha="center",
+            va="bottom" if rising else "top",
         )  # fmt: skip
     axes.axhline(comparison.plan.target_loss, color="0.6", linewidth=0.8, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="time", ylabel="mean excess loss")
-    axes.legend(frameon=False, fontsize=9)
+    axes.set_ylim(0.4 * axes.get_ylim()[0], 3.0 * highest)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", title="numbers: workers")
 
 
 def _draw_times(axes: "Axes", comparison: Any) -> None:
