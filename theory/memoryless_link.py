@@ -47,7 +47,8 @@ def largest_alpha(workers: int, think: float, link: Law) -> float:
     def growth(alpha: float) -> float:
         nonlocal start  # neighbours have nearly the same moments
         matrix = parts[0] + alpha * parts[1] + alpha**2 * parts[2]
-        values, vectors = eigs(matrix, k=1, which="LR", v0=start, tol=1e-10)
+        found: Any = eigs(matrix, k=1, which="LR", v0=start, tol=1e-10)
+        values, vectors = found
         start = vectors[:, 0].real
         return float(values[0].real) - 1.0
 
