@@ -25,6 +25,7 @@ from .bracket import root_between
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+_EXACT: Any = 1e-10
 MOST = 24  # workers: the map has about their third power over six rows
 
 
@@ -47,7 +48,7 @@ def largest_alpha(workers: int, think: float, link: Law) -> float:
     def growth(alpha: float) -> float:
         nonlocal start  # neighbours have nearly the same moments
         matrix = parts[0] + alpha * parts[1] + alpha**2 * parts[2]
-        found: Any = eigs(matrix, k=1, which="LR", v0=start, tol=1e-10)
+        found: Any = eigs(matrix, k=1, which="LR", v0=start, tol=_EXACT)
         values, vectors = found
         start = vectors[:, 0].real
         return float(values[0].real) - 1.0
