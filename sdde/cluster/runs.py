@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-MOST_RECORDS = 10**8  # of one run
+MOST_RECORDS = 2**55  # of one run; memory is looked at next
 STATUS = np.array(["done", "reached", "diverged", "stalled"])  # by the event loop's codes
 _AXES = ("time", "updates", "gradients")
 _RESAMPLING = 400  # tells the stream of the bootstrap from others of the same seed

@@ -73,6 +73,7 @@ MADE = {
     "Sensitivity",
     "PlanInterval",
     "Checked",
+    "CheckedLimit",
     "SimulatedTime",
     "PipelinePlan",
     "PipelineRow",
