@@ -351,3 +351,11 @@ def test_a_traced_array_looks_like_the_array_it_stands_for():
     assert seen[0] == (True, np.dtype(float), (2,), 2, np.dtype(bool), 0)
     assert seen[0] == seen[-1]
     assert issubclass(TracedArray, np.ndarray)
+
+
+def test_truth_values_of_constants_are_numpys():
+    """Python's ``~True`` is -2, which is true again."""
+    drift = made("x * np.where(~(np.float64(0.5) > np.float64(-3.0)), t, x[0])")
+    t, x, delayed, args = inputs([0.25, 0.5, -1.0, 2.0] + [1.0] * 10)
+    found = read_at_all(drift).evaluate(t, x, delayed, parameters(args))
+    assert_same_bits(found, x * x[0])

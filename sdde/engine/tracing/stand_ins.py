@@ -39,21 +39,30 @@ _CONVERTERS = (np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarra
 
 
 class _FloatType(type):
+    plain: Any
+
     def __call__(cls, value: Any = 0.0) -> Any:
         if isinstance(value, TracedScalar):
             return TracedScalar(value.tape, value.tape.as_float(value.node))
-        return float(value)
+        return cls.plain(value)
 
 
 class Float(float, metaclass=_FloatType):
-    """What ``float`` and ``np.float64`` are while tracing: a conversion, and a dtype."""
+    """What ``float`` is while tracing: a conversion, and a dtype."""
 
     dtype = np.dtype(float)
+    plain = float
+
+
+class Float64(Float):
+    """The same for ``np.float64``, whose comparisons NumPy makes: ~ of Python's True is -2."""
+
+    plain = np.float64
 
 
 def stand_ins(tape: Tape) -> dict[Any, Callable[..., Any]]:
     """Return the stand-ins for one reading, by the original."""
-    made: dict[Any, Any] = {float: Float, np.float64: Float, isinstance: _isinstance}
+    made: dict[Any, Any] = {float: Float, np.float64: Float64, isinstance: _isinstance}
     made |= {max: _extreme(max, np.greater), min: _extreme(min, np.less)}
     made |= {getattr(math, name): _of_math(name, ufunc) for name, ufunc in _MATH.items()}
     made |= {math.log: _logarithm, math.hypot: _hypotenuse}
@@ -96,7 +105,7 @@ def _is_list_of_scalars(value: Any) -> bool:
 
 
 def _real(dtype: Any) -> Any:
-    return float if dtype is Float else dtype
+    return float if dtype in (Float, Float64) else dtype
 
 
 def _array(tape: Tape, value: Any, dtype: Any = None, *, ndmin: int = 0, **options: Any) -> Any:
@@ -188,7 +197,7 @@ def _isinstance(value: Any, kinds: Any) -> bool:
 def _without_stand_ins(kinds: Any) -> Any:
     if isinstance(kinds, tuple):
         return tuple(_without_stand_ins(kind) for kind in kinds)
-    return float if kinds is Float else kinds
+    return float if kinds in (Float, Float64) else kinds
 
 
 def _extreme(real: Callable[..., Any], beats: np.ufunc) -> Callable[..., Any]:
