@@ -8,7 +8,7 @@ time or for good. Nothing here knows how the curve was computed.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,28 @@ from .panels import coefficients, lagrange, rules
 Floats = NDArray[np.float64]
 
 _FINE = 0.04  # sampling of waves beyond the panels, in units of one over their frequency
+_RISE = 1.001  # after a dip, relative to it
 _MOST = 400_000  # samples of a wave train that dies slowly
+
+
+class Dips(NamedTuple):
+    """Minima of a curve before it falls below a target for good.
+
+    Attributes
+    ----------
+    number : int
+        How many are followed by a rise of a thousandth or more: in which wave the curve falls below
+        the target.
+    falls : float
+        About when the curve would fall below the target for good if the last one were deeper or the
+        next peak lower; ``inf`` without any.
+    missing : float
+        Factor by which that dip or peak is above the target.
+    """
+
+    number: int = 0
+    falls: float = math.inf
+    missing: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +124,39 @@ class LossCurve:
         if settle and not self.floor < target:
             return math.inf
         time, value = self._samples(target)
+        return self._settled(time, value, target) if settle else self._first(time, value, target)
+
+    def settles(self, target: float) -> tuple[float, "Dips"]:
+        """Return when the curve is below `target` for good, and its dips until then."""
+        if not self.floor < target:
+            return math.inf, Dips()
+        time, value = self._samples(target)
+        settled = self._settled(time, value, target)
+        shown = value[: np.searchsorted(time, settled)]
+        above = np.flatnonzero(shown > target)
+        later = np.maximum.accumulate(shown[::-1])[::-1]
+        inner = (shown[1:-1] < shown[:-2]) & (shown[1:-1] <= shown[2:])
+        places = 1 + np.flatnonzero(inner & (later[1:-1] > _RISE * shown[1:-1]))
+        dips = Dips()
+        if places.size:
+            place = int(places[-1])
+            lowest, after = float(shown[place]), float(later[place])
+            if lowest > target:
+                dips = Dips(places.size, float(time[place]), lowest / target)
+            else:
+                reached = above[max(int(np.searchsorted(above, place)) - 1, 0)]
+                dips = Dips(places.size, float(time[reached]), after / target)
+        return settled, dips
+
+    def _first(self, time: Floats, value: Floats, target: float) -> float:
         above = value > target
-        if not settle:
-            if not above[0]:
-                return 0.0
-            if above.all():
-                return math.inf
-            first = int(np.argmin(above))
-            return self._crossing(float(time[first - 1]), float(time[first]), target)
+        if above.all():
+            return math.inf
+        first = int(np.argmin(above))
+        return self._crossing(float(time[first - 1]), float(time[first]), target) if first else 0.0
+
+    def _settled(self, time: Floats, value: Floats, target: float) -> float:
+        above = value > target
         last = int(np.flatnonzero(above)[-1]) if above.any() else -1
         peak = self._hidden_peak(time, value, target)
         if peak is not None and (last < 0 or peak > time[last]):

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.optimize import newton
 from scipy.sparse.linalg import eigs
 from scipy.special import binom
 
 from sdde.equation.laws import Law
 
-from .bracket import root_between
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_EXACT: Any = 1e-10
+_EXACT: Any = 1e-9
+_ROOT: Any = 1e-6  # the last step of the secant method: what is left is far smaller
 MOST = 24  # workers: the map has about their third power over six rows
 
 
@@ -46,19 +46,19 @@ def largest_alpha(workers: int, think: float, link: Law) -> float:
     start = np.ones(parts[0].shape[0])
 
     def growth(alpha: float) -> float:
+        """Return the growth in an update over alpha, which is nearly linear in alpha."""
         nonlocal start  # neighbours have nearly the same moments
         matrix = parts[0] + alpha * parts[1] + alpha**2 * parts[2]
         found: Any = eigs(matrix, k=1, which="LR", v0=start, tol=_EXACT)
         values, vectors = found
         start = vectors[:, 0].real
-        return float(values[0].real) - 1.0
+        return (float(values[0].real) - 1.0) / alpha
 
-    low = high = 2.0 * np.sin(np.pi / (2.0 * (2.0 * workers - 1.0)))  # of workers in turn
-    while growth(high) < 0.0:
-        low, high = high, 1.5 * high
-    while growth(low) > 0.0:
-        low *= 0.8
-    return root_between(growth, low, high, digits=9)
+    in_turn = 2.0 * np.sin(np.pi / (2.0 * (2.0 * workers - 1.0)))
+    apart = (1.0 + np.sqrt(1.0 + 8.0 * workers)) / (2.0 * workers)
+    near = in_turn + (apart - in_turn) / (1.0 + 0.65 * (workers * link.mean / think) ** 3)
+    found: Any = newton(growth, near, x1=1.03 * near, tol=_ROOT * near, rtol=_ROOT)
+    return float(found)
 
 
 def matrices(workers: int, think: float, link: Law) -> tuple[Any, Any, Any]:

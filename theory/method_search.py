@@ -14,14 +14,17 @@ from sdde.cluster.system import SharedLink, System
 from sdde.equation.laws import as_law
 
 from .async_sgd import AsyncSGD
+from .loss_curve import Dips
 from .plan_methods import least_workers
 from .plan_question import Point, Question, transfer_rate
 from .plan_search import PlanRow
 from .synchronous import SynchronousSGD
+from .valleys import Valleys
 from .whole_roots import largest_count
 from .worker_limits import divergence_index
 
 NEAR = 1.05  # times the best time that still counts as good
+_ALL = 16  # numbers of workers of which every one is tried, at a given learning rate
 _POLISHED = 5  # numbers of workers whose learning rates are looked at closely
 _BEATEN = 1.5  # times the best time known, from which a table stays coarse
 
@@ -66,37 +69,47 @@ class MethodSearch:
 
         Where a rival is much faster, the coarse grid is all.
         """
-        points = 20 if self.question.eta is not None else 9
+        points = 14 if self.question.eta is not None else 9
         counts = np.geomspace(self.least, self.most, points).round().astype(int)
+        if self.question.eta is not None and self.most - self.least < _ALL:
+            counts = np.arange(self.least, self.most + 1)
         safe, beyond = np.split(counts, [np.searchsorted(counts, self.safe, side="right")])
         counts = np.concatenate([safe, beyond[:2], beyond[-1:]])  # enough to show where it ends
         extra = [n for n in seeds if self.least <= n <= self.most]
         self._try_all(np.unique([*counts, max(self.least, self.safe), *extra]))
         coarse = self.best()
-        if coarse is not None and coarse.time_to_target > _BEATEN * rival:
+        if coarse is None or coarse.time_to_target > _BEATEN * rival:
             return
-        while True:
-            best = self.best()
-            if best is None:
-                return
+        if self.question.eta is None:
+            self._fill_in()
+            self._polish()
+            self._confirm()
+        else:
+            Valleys(self.rows, self.safe, self._time, self._dips).search()
+        self._find_edges()
+
+    def _time(self, workers: int) -> float:
+        """Return the time at the given learning rate; ``inf`` where it breaks a limit."""
+        self._try_all([workers])
+        row = self.rows[workers]
+        return row.time_to_target if is_good(row) else math.inf
+
+    def _dips(self, workers: int) -> Dips:
+        """Return the dips of the loss before it settles, at the given learning rate."""
+        return self.question.dips.get((repr(self.method), workers, self.question.eta), Dips())
+
+    def _fill_in(self) -> None:
+        """Try numbers around the best until its neighbours are close."""
+        while (best := self.best()) is not None:
             known = sorted(self.rows)
             at = known.index(best.workers)
             low, high = known[max(at - 1, 0)], known[min(at + 1, len(known) - 1)]
-            inner = 9 if self.question.eta is not None else 5
-            if low < self.safe < high:
-                inner = 2 + (inner - 2) * (self.safe - low) // (high - low)
-                high = self.safe
-            grid = np.unique(np.linspace(low, high, inner).round().astype(int))
-            new = [int(n) for n in grid if n not in self.rows]
-            if self.question.eta is None:  # a flat optimum: neighbours closer than 2 % say nothing
-                new = [n for n in new if abs(n - best.workers) > 0.02 * best.workers]
-            if not new:
-                break
+            new = np.unique(np.linspace(low, high, 5).round().astype(int))
+            # A flat optimum: neighbours closer than 2 % say nothing.
+            new = [n for n in new if abs(n - best.workers) > 0.02 * best.workers]
+            if all(int(n) in self.rows for n in new):
+                return
             self._try_all(new)
-        if self.question.eta is None:
-            self._polish()
-            self._confirm()
-        self._find_edges()
 
     def _polish(self) -> None:
         """Look closely at learning rates of the best numbers of workers and of their neighbours.
@@ -138,7 +151,7 @@ class MethodSearch:
         """Try numbers between the last good one and the next, so that the range is known."""
         best = self.best()
         assert best is not None
-        least = 0.0 if self.question.eta is not None else 0.1
+        least = 0.02 if self.question.eta is not None else 0.1
         for side in (-1, 1):
             before = 0
             for _ in range(12):

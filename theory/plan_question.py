@@ -14,6 +14,7 @@ from sdde.cluster.quadratic import Quadratic
 from sdde.cluster.system import System
 
 from .async_sgd import AsyncSGD
+from .loss_curve import Dips
 from .plan_methods import is_compensated, is_synchronous
 from .plan_search import compensated_of, model_of, rounds_of
 from .renewal_limits import largest_by_grids
@@ -85,6 +86,7 @@ class Question:
     limits: Limits
     tried: dict[Any, Point] = field(default_factory=dict, repr=False)
     floors: dict[Any, float] = field(default_factory=dict, repr=False)
+    dips: dict[Any, Dips] = field(default_factory=dict, repr=False)
     models: dict[Any, Any] = field(default_factory=dict, repr=False)
     curves: dict[Any, RateCurves] = field(default_factory=dict, repr=False)
     edges: dict[Any, tuple[float, float]] = field(default_factory=dict, repr=False)
@@ -130,11 +132,12 @@ class Question:
         if allowed:
             curves = self._curves_of(method, workers, allowed[0])
             found = curves.reached(np.array(allowed), self.target)
-            for eta, (time, floor) in zip(allowed, found, strict=True):
+            for eta, (time, floor, dips) in zip(allowed, found, strict=True):
                 cost = self.limits.price * workers * time
                 kept = time if cost <= self.limits.cost else math.inf
                 self.tried[name, workers, eta] = Point(kept, workers, eta, method, cost)
                 self.floors[name, workers, eta] = floor
+                self.dips[name, workers, eta] = dips
         return {float(eta): self.tried[name, workers, float(eta)] for eta in rates}
 
     def solve_alone(self, method: Any, workers: int, eta: float) -> Point:

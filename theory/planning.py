@@ -57,7 +57,8 @@ class Plan:
     cost : float
         Workers times that time times the cost of a worker per unit of time.
     range : tuple of int, or None
-        Fewest and most workers that need at most 5 % longer, with the same method.
+        Fewest and most workers that need at most 5 % longer, with the same method; a few more may,
+        up to 2 %, or up to 10 % where the learning rate was chosen.
     learning_rate_range : tuple of float, or None
         Smallest and largest learning rate with which the chosen workers need at most 5 % longer;
         None where the learning rate was given.

@@ -6,6 +6,8 @@ co-authors. Nothing here knows losses.
 """
 
 import math
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from sdde.equation.laws import Law, as_law
 
 Floats = NDArray[np.float64]
 
+_WIDE = 0.5**8  # probability of an interval, from which on it gets a finer rule
 VARIANTS = ("k-sync", "k-batch-sync", "k-async", "k-batch-async")
 
 
@@ -68,13 +71,22 @@ def order_statistic_mean(law: Any, k: int, workers: int) -> float:
         below = np.concatenate([[0.0], np.cumsum(weights)])
         chance = betainc(which, count - which + 1.0, np.clip(below / below[-1], 0.0, 1.0))
         return float(points @ np.diff(chance))
-    x, w = np.polynomial.legendre.leggauss(16)
+    share, weights = _octaves()
+    values = time.quantile(betaincinv(which, count - which + 1.0, share))
+    return float(weights @ np.where(np.isfinite(values), values, 0.0))
+
+
+@cache
+def _octaves() -> tuple[Floats, Floats]:
+    """Return probabilities and weights: Gauss rules on intervals that halve towards both ends."""
     levels = 0.5 ** np.arange(1.0, 46.0)
     edges = np.concatenate([[0.0], levels[::-1], 1.0 - levels[1:], [1.0]])
-    half = 0.5 * np.diff(edges)[:, None]
-    share = edges[:-1, None] + half * (x + 1.0)  # of the order statistic's own probability
-    values = time.quantile(betaincinv(which, count - which + 1.0, share))
-    return float(np.sum(half * w * np.where(np.isfinite(values), values, 0.0)))
+    points, weights = [], []
+    for low, high in pairwise(edges):
+        x, w = np.polynomial.legendre.leggauss(16 if high - low > _WIDE else 8)
+        points.append(low + 0.5 * (high - low) * (x + 1.0))
+        weights.append(0.5 * (high - low) * w)
+    return np.concatenate(points), np.concatenate(weights)
 
 
 def _harmonics(before: int, last: int) -> float:

@@ -15,7 +15,7 @@ from sdde.cluster.quadratic import per_axis
 from . import clock
 from .async_sgd import AsyncSGD
 from .exact import SquareCurves
-from .loss_curve import LossCurve
+from .loss_curve import Dips, LossCurve
 from .loss_mixing import mixed
 from .squares import gather, nodes_between, shares_in, square_curves
 
@@ -34,10 +34,13 @@ class Reached(NamedTuple):
         Time after which the expected loss stays at or below the target.
     floor : float
         Expected excess loss that remains.
+    dips : Dips
+        Minima of the expected loss until then; none for models that do not tell.
     """
 
     time: float
     floor: float
+    dips: Dips = Dips()
 
 
 class _Solved(NamedTuple):
@@ -82,9 +85,9 @@ class RateCurves:
         lag, jitter = model.stream.lag, model.stream.jitter
         found = []
         for curve in self._curves(np.asarray(rates, dtype=float)):
-            time = curve.time_below(target, settle=True)
+            time, dips = curve.settles(target)
             time = clock.time_of(curve, time, target, lag=lag, jitter=jitter)
-            found.append(Reached(time, curve.floor))
+            found.append(Reached(time, curve.floor, dips))
         return found
 
     def _curves(self, rates: Floats) -> list[LossCurve]:

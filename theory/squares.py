@@ -24,6 +24,7 @@ DIRECT = 48  # distinct values that are solved one by one; more are gathered on 
 _DIGITS = 32.0  # natural logarithm of the accuracy of nodes, about
 _BEYOND = 1.25  # times the largest value, near which mean squares may have a pole
 _FEW_DIRECT, _FEW_DIGITS = 12, 12.0  # the same where a node costs more and is less accurate
+_MANY, _MANY_DIGITS = 32, 10.0  # values of which errors average out: times change by 1e-3 at most
 
 
 def square_curves(stream: Arrivals, alpha: Floats) -> exact.SquareCurves:
@@ -57,7 +58,8 @@ def gather(alpha: Floats, kind: str = "") -> tuple[Floats, Floats]:
     """
     distinct, inverse = np.unique(alpha, return_inverse=True)
     if distinct.size > 1:
-        nodes = nodes_between(float(distinct[0]), float(distinct[-1]), kind)
+        many = distinct.size >= _MANY
+        nodes = nodes_between(float(distinct[0]), float(distinct[-1]), kind, many=many)
         if distinct.size > nodes.size:
             return nodes, shares_in(nodes, alpha)
     shares = np.zeros((alpha.size, distinct.size))
@@ -65,9 +67,14 @@ def gather(alpha: Floats, kind: str = "") -> tuple[Floats, Floats]:
     return distinct, shares
 
 
-def nodes_between(least: float, largest: float, kind: str = "") -> Floats:
-    """Return nodes from the least to the largest value; both are among them."""
-    direct, digits = (_FEW_DIRECT, _FEW_DIGITS) if kind == "renewal" else (DIRECT, _DIGITS)
+def nodes_between(least: float, largest: float, kind: str = "", *, many: bool = False) -> Floats:
+    """Return nodes from the least to the largest value; both are among them.
+
+    `many` is whether they serve sums over many different values only.
+    """
+    direct, digits = DIRECT, _DIGITS
+    if kind == "renewal":
+        direct, digits = _FEW_DIRECT, _MANY_DIGITS if many else _FEW_DIGITS
     # A decaying exponential of exp(x) is analytic and bounded for |Im x| < pi/2.
     height = math.pi / max(math.log(largest / least), 1e-9)
     count = max(direct, math.ceil(digits / math.log(height + math.hypot(1.0, height))))

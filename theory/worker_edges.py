@@ -14,7 +14,6 @@ two hundredths too high. Behind a shared link the order of arrivals decides (`li
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -142,31 +141,20 @@ def behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) ->
         # A link that rests leaves few workers as they are apart; a full one puts them in order.
         return largest_by_grids(crew, near) * (1.0 + rests * (correction(crew) - 1.0))
 
-    if think.kind == "exponential":
-        known = min(workers, memoryless_link.MOST)
-        same = scaled(link, workers / known)  # as full a link for fewer workers
-        exactly = memoryless_link.largest_alpha(known, think.mean, same)
-        if known == workers:
-            return exactly
-        _, use = link_cycle(known, think, same, 1)
-        about = link_order.largest_alpha(known, think, same, use.waiting_time, alone)
-        return _by_order(workers, think, link, wait, cycle, alone) * exactly / about
-    return _by_order(workers, think, link, wait, cycle, alone)
-
-
-def _by_order(
-    workers: int, think: Law, link: Law, wait: float, cycle: Law,
-    alone: Callable[[Law, int, float], float],
-) -> float:  # fmt: skip
-    """Return the edge of workers behind a link by the order of their arrivals."""
-    few = link_order.MANY
-    if workers <= few:
-        return link_order.largest_alpha(workers, think, link, wait, alone)
+    exactly = think.kind == "exponential"
+    few = min(workers, memoryless_link.MOST if exactly else link_order.MANY)
     # Fewer workers with longer transfers: behind a full link only shares of the cycle matter;
     # where it rests they say what it is that sharing changes.
-    longer = scaled(link, workers / few)
-    like, use = link_cycle(few, think, longer, 1)
-    edge = link_order.largest_alpha(few, think, longer, use.waiting_time, alone)
+    longer, like = scaled(link, workers / few), cycle
+    if few < workers:
+        like, use = link_cycle(few, think, longer, 1)
+        wait = use.waiting_time
+    if exactly:
+        edge = memoryless_link.largest_alpha(few, think.mean, longer)
+    else:
+        edge = link_order.largest_alpha(few, think, longer, wait, alone)
+    if few == workers:
+        return edge
     if workers * link.mean >= _FULL * (think.mean + link.mean):
         return edge * in_turn(workers) / in_turn(few)
     least = alone(like, few, math.nan)

@@ -33,6 +33,7 @@ from sdde.equation.laws import Law
 
 from .arrivals import Arrivals
 from .lattice import CELLS, GROWTH, SLOPE, integral, masses, restored, transformed
+from .linear_fits import least_squares
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -40,6 +41,7 @@ Complexes = NDArray[np.complexfloating[Any, Any]]
 PER_CYCLE = 16  # grid times in a mean cycle, for all but slow coordinates
 _PHASE = 0.4  # radians that the fastest wave may turn in a grid time
 _DECAYS = 10.0  # mean decays that the grid spans at least
+_FREQUENCIES = np.geomspace(0.5, 1e3, 60)  # of waves, over which the fastest is looked for
 MOST_GROUPS = 6  # groups of unlike workers that are told apart
 
 
@@ -230,7 +232,7 @@ class WorkerRenewals:
         sums over the grid.
         """
         whole = np.sum(self.kick, axis=0)
-        guess = np.array([_wave(k, h) for k, h in zip(whole, self.step[:, 0], strict=True)])
+        guess = _waves(whole, self.step[:, 0])
         first, second = guess.copy(), guess * (1.0 + 1e-4) + 1e-7j * (np.imag(guess) != 0.0)
         left = np.arange(guess.size)
         value, after = self._characteristic(first, left), self._characteristic(second, left)
@@ -271,7 +273,8 @@ class WorkerRenewals:
 
 def _fastest(crew: Crew, damping: Floats) -> Floats:
     r"""Return frequencies beyond which no wave lives: :math:`\omega > u|\varphi(i\omega)|`."""
-    frequency = np.geomspace(0.5, 1e3, 60)
+    last = min(int(np.searchsorted(_FREQUENCIES, damping.max())), _FREQUENCIES.size - 1)
+    frequency = _FREQUENCIES[: last + 1]  # beyond it none lives under any law
     size = np.zeros(frequency.size)
     for law, scale, count, rate in zip(
         crew.laws, crew.scales, crew.counts, crew.rates, strict=True
@@ -279,7 +282,7 @@ def _fastest(crew: Crew, damping: Floats) -> Floats:
         share = count * rate / crew.workers
         size += share * np.abs(law.laplace(1j * frequency * law.mean / scale / rate))
     needed = np.maximum.accumulate(frequency / np.maximum(size, 1e-12))
-    return frequency[np.minimum(np.searchsorted(needed, damping), frequency.size - 1)]
+    return frequency[np.minimum(np.searchsorted(needed, damping), last)]
 
 
 def _decay(kernel: Floats, step: Floats) -> Floats:
@@ -298,21 +301,29 @@ def _decay(kernel: Floats, step: Floats) -> Floats:
     return np.where(left[:, 3 * quarter] > 1e-6, late, early) / step[:, 0]
 
 
-def _wave(kernel: Floats, step: float) -> complex:
-    """Return the exponent of the slowest wave in a kernel."""
-    size = np.maximum.accumulate(np.abs(kernel)[::-1])[::-1]
-    last = int(np.flatnonzero(size > 1e-7 * size[0])[-1])
-    last = max(min(last, CELLS - 1), 32)
-    apart = max(1, min(round(0.5 / step), last // 8))
-    part = kernel[max(0, last - 12 * apart) : last + 1]
-    x = np.stack([part[2 * apart :], part[apart:-apart], part[: -2 * apart]])
-    scale = np.abs(x).max(axis=0) + 1e-300
-    (p, q), *_ = np.linalg.lstsq((x[1:] / scale).T, x[0] / scale, rcond=1e-9)
-    disc = np.sqrt(complex(0.25 * p * p + q))
+def _waves(kernels: Floats, step: Floats) -> Complexes:
+    """Return the exponents of the slowest wave in each kernel.
+
+    Three values *d* apart obey :math:`x_{k+2} = p x_{k+1} + q x_k` where one wave is left.
+    """
+    size = np.maximum.accumulate(np.abs(kernels)[:, ::-1], axis=1)[:, ::-1]
+    last = np.count_nonzero(size > 1e-7 * size[:, :1], axis=1) - 1
+    last = np.clip(last, 32, CELLS - 1)
+    apart = np.maximum(np.minimum(np.round(0.5 / step).astype(int), last // 8), 1)
+    place = last[:, None] - np.arange(10 * int(apart.max()) + 1)
+    used = place >= np.maximum(last - 10 * apart, 2 * apart)[:, None]
+    rows = np.arange(len(kernels))[:, None]
+    x = np.stack(
+        [kernels[rows, np.maximum(place - k * apart[:, None], 0)] for k in (1, 2, 0)], axis=2
+    )
+    scale = np.abs(x).max(axis=2, keepdims=True) + 1e-300
+    p, q = least_squares(np.where(used[..., None], x / scale, 0.0), rcond=1e-9).T
+    disc = np.sqrt(0.25 * p * p + q + 0j)
+    pairs: Any = np.stack([0.5 * p + disc, 0.5 * p - disc])
     # A negative one would alternate from sample to sample, which nothing on this grid does.
-    pairs = [z for z in (0.5 * p + disc, 0.5 * p - disc) if z.imag != 0.0 or z.real > 0.0]
-    pair = max(pairs, key=abs, default=complex(np.nan))
-    if not (np.isfinite(pair) and abs(pair) > 0.0):
-        return complex(-1.0)
-    z = np.log(pair) / (apart * step)
-    return complex(z.real, abs(z.imag)) if abs(z.imag) > 1e-9 * abs(z) else complex(z.real)
+    pairs = np.where((pairs.imag != 0.0) | (pairs.real > 0.0), pairs, 0.0)
+    pair = np.take_along_axis(pairs, np.abs(pairs).argmax(axis=0)[None], axis=0)[0]
+    known = np.isfinite(pair) & (pair != 0.0)
+    z = np.log(np.where(known, pair, 1.0)) / (apart * step)
+    z = z.real + 1j * np.where(np.abs(z.imag) > 1e-9 * np.abs(z), np.abs(z.imag), 0.0)
+    return np.where(known, z, -1.0)

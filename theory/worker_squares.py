@@ -26,6 +26,7 @@ from .bracket import rising_zeros
 from .cycle_variances import ROUNDING, CycleVariances
 from .exact import SquareCurves
 from .lattice import CELLS, halved, integral, restored, transformed
+from .linear_fits import least_squares
 from .panels import rules
 from .worker_renewals import Crew, WorkerRenewals, crew_of, renewals_of
 
@@ -151,14 +152,15 @@ class WorkerSquares:
         )
         level = np.stack([np.where(self.bounded, 0.0, np.inf), self.level])
         amplitudes = np.zeros((2, *exponents.shape), dtype=complex)
-        for i in np.flatnonzero(self.bounded):
-            amplitudes[:, i] = _fitted(
-                self.on_grid[:, i] - level[:, i, None], means.step[i, 0], exponents[i]
+        on = np.flatnonzero(self.bounded)
+        if on.size:
+            amplitudes[:, on] = _fitted(
+                self.on_grid[:, on] - level[:, on, None], means.step[on, 0], exponents[on]
             )
+        for i in on[(CELLS - 4) * means.step[on, 0] < HORIZON]:
             late = nodes > (CELLS - 4) * means.step[i, 0]
-            if late.any():
-                waves: Any = np.exp(np.multiply.outer(exponents[i], nodes[late] - HORIZON))
-                square[:, i, late] = level[:, i, None] + (amplitudes[:, i] @ waves).real
+            waves: Any = np.exp(np.multiply.outer(exponents[i], nodes[late] - HORIZON))
+            square[:, i, late] = level[:, i, None] + (amplitudes[:, i] @ waves).real
         return SquareCurves(
             unit, square.reshape(2, -1, HORIZON, rules().nodes.size), exponents / unit,
             amplitudes, level,
@@ -192,29 +194,41 @@ def _interpolated(values: Floats, step: Floats, time: Floats) -> Floats:
     return np.asarray(sum(w * values[rows, first + k] for k, w in enumerate(weights)))
 
 
-def _fitted(values: Floats, step: float, exponents: Complexes) -> Complexes:
-    """Return amplitudes at the horizon of four exponentials that fit two curves around it."""
-    last = min(int(HORIZON / step) + CELLS // 8, CELLS - 1)
-    window = np.arange(max(last - CELLS // 4, 0), last)
-    time = window * step - HORIZON
-    slow, fast, pair = exponents[0].real, exponents[1].real, exponents[2]
-    columns = [np.exp(slow * time), np.exp(fast * time)]
-    if pair.imag != 0.0:
-        columns += [np.exp(fast * time) * f(pair.imag * time) for f in (np.cos, np.sin)]
-    out = np.zeros((2, 4), dtype=complex)
-    for k, curve in enumerate(values[:, window]):
-        size = np.abs(curve).max()
-        if size < 1e-11 * np.abs(values[k]).max():
-            continue
-        weight = 1.0 / (np.abs(curve) + 1e-3 * size)
-        scale = [np.abs(c * weight).max() for c in columns]
-        matrix = np.stack([c * weight / s for c, s in zip(columns, scale, strict=True)], axis=1)
-        found = np.linalg.lstsq(matrix, curve * weight, rcond=1e-6)[0] / scale
-        out[k, :2] = found[:2]
-        if pair.imag != 0.0:
-            out[k, 2] = 0.5 * (found[2] - 1j * found[3])
-            out[k, 3] = out[k, 2].conj()
-    return out
+def _fitted(values: Floats, step: Floats, exponents: Complexes) -> Complexes:
+    """Return amplitudes at the horizon of four exponentials that fit curves around it.
+
+    Parameters
+    ----------
+    values : array, shape (2, modes, cells)
+    step : array, shape (modes,)
+    exponents : array, shape (modes, 4)
+        Two real ones and a pair.
+
+    Returns
+    -------
+    numpy.ndarray, shape (2, modes, 4)
+    """
+    last = np.minimum((HORIZON / step).astype(int) + CELLS // 8, CELLS - 1)
+    place = last[:, None] - np.arange(1, CELLS // 4 + 1)
+    inside, place = place >= 0, np.maximum(place, 0)
+    time = np.where(inside, place * step[:, None] - HORIZON, 0.0)
+    curve = np.where(inside, values[:, np.arange(step.size)[:, None], place], 0.0)
+    size = np.abs(curve).max(axis=-1, keepdims=True)
+    heard = size[..., 0] >= 1e-11 * np.abs(values).max(axis=-1)
+    weight = np.where(inside, 1.0 / (np.abs(curve) + 1e-3 * size + 1e-300), 0.0)
+    slow, fast, turn = (e[:, None] for e in (*exponents[:, :2].real.T, exponents[:, 2].imag))
+    wave = np.exp(fast * time)
+    turning = wave * np.where(turn != 0.0, [np.cos(turn * time), np.sin(turn * time)], 0.0)
+    columns = np.stack([np.exp(slow * time), wave, *turning], axis=-1)
+    columns = columns * weight[..., None]
+    scale = np.abs(columns).max(axis=-2, keepdims=True)
+    scale = np.where(scale > 0.0, scale, 1.0)
+    columns = np.concatenate([columns / scale, (curve * weight)[..., None]], axis=-1)
+    found = least_squares(columns, rcond=1e-6) / scale[..., 0, :]
+    out = np.concatenate([found[..., :2], np.empty_like(found[..., :2])], axis=-1).astype(complex)
+    out[..., 2] = 0.5 * (found[..., 2] - 1j * found[..., 3])
+    out[..., 3] = out[..., 2].conj()
+    return np.where(heard[..., None], out, 0.0)
 
 
 def worker_squares(stream: Arrivals, alpha: Floats) -> WorkerSquares:

@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+from sdde.theory import memoryless_link
 from sdde.theory.arrival_order import largest_alpha, pair_choices
+from sdde.theory.cycle import scaled
 from sdde.theory.link_order import staleness
 from sdde.theory.simulated_limits import Growth
+from sdde.theory.worker_edges import in_turn
 
 from sdde import cluster, theory
 from sdde.equation.laws import as_law
@@ -74,6 +77,36 @@ def test_memoryless_workers_behind_a_link_agree_with_a_chain_of_labelled_places(
     for factor, grows in ((0.999, False), (1.001, True)):
         values = np.linalg.eigvals(update_map(factor * found, workers, link))
         assert (np.abs(values).max() > 1.0) == grows
+
+
+@pytest.mark.parametrize("load", [1e-4, 0.5, 1.0, 2.0, 1e4])
+@pytest.mark.parametrize("workers", [3, 10])
+def test_the_exact_limit_is_where_moments_cease_to_shrink(workers, load):
+    """At any load, by bisection; behind a link that never rests it is that of workers in turn."""
+    link = as_law(load / workers, "link")
+    found = memoryless_link.largest_alpha(workers, 1.0, link)
+    parts = [part.toarray() for part in memoryless_link.matrices(workers, 1.0, link)]
+
+    def radius(alpha):
+        return np.abs(np.linalg.eigvals(parts[0] + alpha * parts[1] + alpha**2 * parts[2])).max()
+
+    low, high = 0.9 * found, 1.1 * found
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if radius(middle) < 1.0 else (low, middle)
+    assert found == pytest.approx(low, rel=1e-6)
+    if load == 1e4:
+        assert found == pytest.approx(in_turn(workers), rel=1e-4)
+
+
+@pytest.mark.parametrize("link", [1.0, scipy.stats.expon()])
+@pytest.mark.parametrize("load", [0.3, 0.85, 1.3, 4.0])
+def test_more_memoryless_workers_follow_from_fewer(link, load):
+    """36 by 24, against the exact chain of 36."""
+    every = scaled(as_law(link, "link"), load / 36)
+    exact = memoryless_link.largest_alpha(36, 1.0, every)
+    longer = load / 36 if link == 1.0 else scipy.stats.expon(scale=load / 36)
+    assert limit(scipy.stats.expon(), longer, 36) == pytest.approx(exact, rel=0.01)
 
 
 def test_a_fast_link_leaves_memoryless_workers_as_they_were():

@@ -8,7 +8,7 @@ import scipy.stats
 
 from sdde import cluster, theory
 from sdde.equation.laws import as_law
-from sdde.theory import cycle, exact, panels, side_by_side
+from sdde.theory import cycle, exact, linear_fits, panels, side_by_side, squares
 from sdde.theory import worker_limits as limits
 
 LINK = cluster.SharedLink(scipy.stats.expon(scale=0.05))
@@ -141,7 +141,7 @@ def test_a_grid_of_rates_serves_all_that_are_asked_for_later(eigenvalues, monkey
     rates = highest * np.array([1.0, 0.9, 0.7, 0.4, 0.25])
     found = curves.reached(rates, 0.05)
     assert len(solved) == 1
-    for eta, (time, floor) in zip(rates, found, strict=True):
+    for eta, (time, floor, _) in zip(rates, found, strict=True):
         alone = model.replace(learning_rate=float(eta))
         assert time == pytest.approx(alone.time_to(0.05), rel=3e-3)
         assert floor == pytest.approx(alone.loss_floor(), rel=5e-4)
@@ -171,3 +171,36 @@ def test_quick_values_of_a_curve_are_its_values():
         times = np.linspace(low, high, 9)
         quick = curve.between(low, high)
         np.testing.assert_allclose([quick(t) for t in times], curve(times), rtol=1e-12)
+
+
+@pytest.mark.parametrize("values", [np.geomspace(0.02, 1.0, 50), np.linspace(0.02, 1.0, 40)])
+def test_nodes_serve_long_spectra_of_workers_as_renewals(values, monkeypatch):
+    """Times from nodes and from all eigenvalues, up to close to divergence."""
+    times = []
+    for direct in (squares._FEW_DIRECT, values.size):
+        monkeypatch.setattr(squares, "_FEW_DIRECT", direct)
+        model = theory.AsyncSGD(
+            values, learning_rate=0.01, workers=12, compute_time=scipy.stats.gamma(4, scale=0.25),
+            gradient_noise=0.02, arrivals="renewal",
+        )  # fmt: skip
+        highest = 0.9 * model.max_learning_rate()
+        times.append([
+            model.replace(learning_rate=highest * share).time_to(target)
+            for share in (1.0, 0.8, 0.4) for target in (0.3, 0.03)
+        ])  # fmt: skip
+    np.testing.assert_allclose(times[0], times[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("values", [8, 40])
+def test_many_least_squares_are_those_of_numpy(values):
+    """Also without full rank, and with rows that do not count."""
+    rng = np.random.default_rng(1)
+    columns = rng.normal(size=(3, 2, values, 5))
+    columns[1, :, :, 2] = 0.0
+    columns[2, :, :, 1] = columns[2, :, :, 0] * (1.0 + 1e-12)
+    padded = np.concatenate([columns, np.zeros((3, 2, 7, 5))], axis=2)
+    found = linear_fits.least_squares(padded, rcond=1e-7)
+    for place in np.ndindex(3, 2):
+        matrix = columns[place]
+        wanted = np.linalg.lstsq(matrix[:, :-1], matrix[:, -1], rcond=1e-7)[0]
+        np.testing.assert_allclose(found[place], wanted, rtol=1e-8, atol=1e-10)
