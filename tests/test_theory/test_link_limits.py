@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from sdde.theory import memoryless_link
 from sdde.theory.arrival_order import largest_alpha, pair_choices
 from sdde.theory.cycle import scaled
 from sdde.theory.link_order import staleness
@@ -14,6 +13,7 @@ from sdde.theory.worker_edges import in_turn
 
 from sdde import cluster, theory
 from sdde.equation.laws import as_law
+from sdde.theory import memoryless_link
 from tests.reference_link_chain import order_of_arrivals, staleness_of, update_map
 
 

@@ -1,4 +1,4 @@
-"""Searching the workers at a given learning rate: nothing between those that are tried is better."""
+"""Searching the workers at a given learning rate: no number that is left out is better."""
 
 import math
 
