@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sdde.equation.laws import Law
 
-from .panels import ORDER, delay_operator, lagrange, rules
+from .panels import ORDER, Past, delay_operator, lagrange, rules
 from .root_locus import polish
 
 Floats = NDArray[np.float64]
@@ -103,15 +103,14 @@ class MeanCurves:
         operator, _ = delay_operator(self.law, self.width, self.panels)
         rule = rules()
         modes, step = len(self.damping), self.damping * self.width
-        behind = np.ascontiguousarray(operator[::-1].transpose(0, 2, 1)).reshape(-1, ORDER)
+        behind = Past(operator)
         implicit = np.eye(ORDER) + step[:, None, None] * (rule.integral @ operator[0])
         solve = np.linalg.inv(implicit).transpose(0, 2, 1)
         kernel = np.empty((modes, self.panels, ORDER))
         mean = np.empty_like(kernel)
         value, average = np.ones(modes), np.ones(modes)
         for k in range(self.panels):
-            old = slice((self.panels - 1 - k) * ORDER, (self.panels - 1) * ORDER)
-            past = kernel[:, :k].reshape(modes, k * ORDER) @ behind[old]
+            past = behind(kernel, k)
             right = value[:, None] - step[:, None] * (past @ rule.integral.T)
             kernel[:, k] = (right[:, None, :] @ solve)[:, 0]
             delayed = past + kernel[:, k] @ operator[0].T

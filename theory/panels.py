@@ -108,6 +108,27 @@ def delay_operator(law: Law, width: float, panels: int) -> tuple[Floats, Floats]
     return operator, 1.0 - np.cumsum(operator.sum(axis=2), axis=0)
 
 
+class Past:
+    """The mean over a delay, as far as it comes from panels before the present one.
+
+    Parameters
+    ----------
+    operator : array, shape (panels, order, order)
+        That of `delay_operator`; a bounded delay leaves its later matrices zero.
+    """
+
+    def __init__(self, operator: Floats) -> None:
+        self._reach = int(np.flatnonzero(operator.any(axis=(1, 2)))[-1])
+        later = operator[self._reach : 0 : -1].transpose(0, 2, 1)
+        self._stack = np.ascontiguousarray(later).reshape(-1, ORDER)
+
+    def __call__(self, values: Floats, panel: int) -> Floats:
+        """Return it at the nodes of a panel, for values of shape (..., panels, order)."""
+        first = max(0, panel - self._reach)
+        known = values[..., first:panel, :].reshape(*values.shape[:-2], -1)
+        return known @ self._stack[self._stack.shape[0] - known.shape[-1] :]
+
+
 def _operator(law: Law, width: float, panels: int) -> Floats:
     source = law.source
     if isinstance(source, Sum):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .mean_curves import MeanCurves, squared_waves, wave_integral
-from .panels import ORDER, delay_operator, rules
+from .panels import ORDER, Past, delay_operator, rules
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -96,7 +96,7 @@ class Renewal:
         # Reversed and transposed, so that the sum over the past is one product with a slice.
         spread = np.ascontiguousarray(pieces[:, ::-1].transpose(0, 1, 3, 2))
         spread = spread.reshape(count, self.means.panels * ORDER, ORDER)
-        behind = np.ascontiguousarray(operator[::-1].transpose(0, 2, 1)).reshape(-1, ORDER)
+        behind = Past(operator)
         first = pieces[:, 0]
         solve = np.linalg.inv(np.eye(ORDER) - first @ operator[0]).transpose(0, 2, 1)
         square = np.empty((count, 2, self.means.panels, ORDER))
@@ -104,8 +104,7 @@ class Renewal:
         history = np.array([1.0, 0.0])[:, None]
         for k in range(self.means.panels):
             old = slice((self.means.panels - 1 - k) * ORDER, (self.means.panels - 1) * ORDER)
-            known = square[:, :, :k].reshape(count, 2, k * ORDER) @ behind[old]
-            known = known + history * before[k]
+            known = behind(square, k) + history * before[k]
             right = additive[:, :, k].transpose(1, 0, 2) + known @ first.transpose(0, 2, 1)
             right = right + delayed[:, :, :k].reshape(count, 2, k * ORDER) @ spread[:, old]
             square[:, :, k] = right @ solve
