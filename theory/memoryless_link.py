@@ -24,8 +24,8 @@ from sdde.equation.laws import Law
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-_EXACT: Any = 1e-9
-_ROOT: Any = 1e-6  # the last step of the secant method: what is left is far smaller
+_EXACT: Any = 1e-7
+_ROOT: Any = 1e-5  # the last step of the secant method: what is left is far smaller
 MOST = 24  # workers: the map has about their third power over six rows
 
 
