@@ -45,7 +45,7 @@ class Valleys:
     @property
     def best(self) -> int:
         """The number with the shortest time; of equal ones the fewest workers."""
-        return min(self.times, key=lambda n: (self.times[n], n))
+        return min(self.times, key=self._rank)
 
     def search(self) -> None:
         """Look between the neighbours of the best, for jumps, and at the bottom of each valley."""
@@ -101,20 +101,31 @@ class Valleys:
     def _descend(self, bottom: int) -> None:
         """Follow a valley to its bottom, by parabolas where it is smooth and by halving elsewhere.
 
-        Ends at a number whose neighbours are next to it, or are close and no parabola is lower by
-        what matters.
+        Ends at a number whose neighbours are next to it, or where no parabola is lower by what
+        matters.
         """
         while True:
             low, high = self._around(bottom)
+            self._find_jump(bottom, high)
+            after = self._around(bottom)[1]
+            if after != high:  # a jump was found: the bottom may be just before it
+                bottom = min((n for n in self.times if bottom <= n <= high), key=self._rank)
+                continue
+            lower = self._around(low)[0]
             if self._is_smooth(low, bottom, high):
-                new = self._lowest_between(low, bottom, high)
+                new = self._lowest((low, bottom, high))
+            elif high == bottom + 1 and self._is_smooth(lower, low, bottom):
+                new = self._lowest((lower, low, bottom))
             else:
                 high = min(high, max(self.safe, bottom))
                 new = [(low + bottom) // 2, (bottom + high + 1) // 2]
             new = self._try(new)
             if not new:
                 return
-            bottom = min(*new, bottom, key=lambda n: (self.times[n], n))
+            bottom = min(*new, bottom, key=self._rank)
+
+    def _rank(self, count: int) -> tuple[float, int]:
+        return self.times[count], count
 
     def _is_smooth(self, low: int, middle: int, high: int) -> bool:
         """Return whether three numbers are close, with no jump between them."""
@@ -125,11 +136,16 @@ class Valleys:
             and not self._may_jump(middle, high)
         )
 
-    def _lowest_between(self, low: int, middle: int, high: int) -> list[int]:
-        """Return where a parabola through three logarithms of times is lowest, if that matters."""
+    def _lowest(self, counts: tuple[int, int, int]) -> list[int]:
+        """Return where a parabola through three logarithms of times is lowest, if that is between
+        them and lower by what matters.
+        """
+        low, middle, high = counts
         x = np.log(np.array([low, high]) / middle)
         y = np.log(np.array([self.times[low], self.times[high]]) / self.times[middle])
         slope, bend = np.linalg.solve(np.stack([x, x**2], axis=1), y)
-        if bend <= 0.0 or 0.25 * slope**2 / bend < _FLAT:
+        at = -0.5 * slope / bend if bend > 0.0 else math.inf
+        lowest = min(0.0, *y)
+        if not x[0] < at < x[1] or lowest + 0.25 * slope**2 / bend < _FLAT:
             return []
-        return [round(middle * math.exp(-0.5 * slope / bend))]
+        return [round(middle * math.exp(at))]

@@ -1,7 +1,7 @@
 """How fast plans are made: `python -m experiments.benchmarks.planning`.
 
 Processor times, the least of several rounds, with one thread for linear algebra: `theory.plan` over
-1 to 1,000 workers for seven kinds of cycles with links of each worker's own and one shared by all,
+1 to 1,000 workers for six kinds of cycles with links of each worker's own and one shared by all,
 3 and 50 eigenvalues, a fixed and a free learning rate; and `AsyncSGD.time_to` with 1,000
 eigenvalues. Every round builds its laws anew, so nothing is remembered from the last.
 """
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
+from experiments.benchmarks import timing
 from sdde import cluster, theory
 
 PLAN, FREE, CURVE = 1.0, 3.0, 0.05  # seconds: a plan, one with a free learning rate, a time_to
@@ -69,41 +70,55 @@ def timed(law: str) -> Callable[[], Any]:
     return run
 
 
+def planned_rows(laws: Sequence[str], rate: float | None, rounds: int) -> list[list[Any]]:
+    """Return law, eigenvalues, and seconds with own links and a shared one, for every plan."""
+    rows: list[list[Any]] = []
+    for count in SPECTRA:
+        for law in laws:
+            seconds = [
+                processor_time(planned(law, count, rate, shared=shared), rounds)
+                for shared in (False, True)
+            ]
+            print(f"{law}, {count} eigenvalues: {seconds[0]:.2f} s, {seconds[1]:.2f} s", flush=True)
+            rows.append([law, count, *seconds])
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; return 1 if a limit is passed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    """Print the tables; return 1 if a limit is passed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round, two laws, fixed rate")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
     options = parser.parse_args(arguments)
     if "OPENBLAS_NUM_THREADS" not in os.environ:  # read once, when NumPy is imported
         command = [sys.executable, "-m", "experiments.benchmarks.planning", *sys.argv[1:]]
         return subprocess.call(command, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     laws = ["constant", "gamma"] if options.quick else list(LAWS)
     rounds = 1 if options.quick else options.rounds
-    rates = (0.002,) if options.quick else (0.002, None)
     planned("gamma", 3, 0.002, shared=False)()  # imports and tables that are made once
-    late = 0
-    print(f"{'plan over 1..1,000 workers':36}{'own links':>12}{'shared link':>14}{'limit':>8}")
-    for rate in rates:
-        for count in SPECTRA:
-            for law in laws:
-                limit = PLAN if rate else FREE
-                seconds = [
-                    processor_time(planned(law, count, rate, shared=shared), rounds)
-                    for shared in (False, True)
-                ]
-                late += max(seconds) > limit
-                name = f"{law}, {count} eigenvalues, {'fixed' if rate else 'free'} rate"
-                print(
-                    f"{name:36}{seconds[0]:10.2f} s{seconds[1]:12.2f} s{limit:6.0f} s", flush=True
-                )
-    for law in laws:
-        seconds = processor_time(timed(law), max(rounds, 2))
-        late += seconds > CURVE
-        name = f"time_to, 1,000 eigenvalues, {law}"
-        print(f"{name:36}{1e3 * seconds:10.0f} ms{'':13}{1e3 * CURVE:6.0f} ms", flush=True)
-    print("PASS" if not late else f"FAIL: {late} of these take longer than their limit")
-    return int(late > 0)
+    load = f"Load at the start: {os.getloadavg()[0]:.1f}." if hasattr(os, "getloadavg") else ""
+    texts, targets = [f"{timing.machine()} {load}"], []
+    head = ("cycles", "eigenvalues", "own links", "shared link")
+    for title, rate, limit in (("a given", 0.002, PLAN), ("a free", None, FREE)):
+        if rate is None and options.quick:
+            continue
+        rows = planned_rows(laws, rate, rounds)
+        slowest = max(max(row[2:]) for row in rows)
+        targets.append(timing.Target(f"plans with {title} learning rate", slowest, limit, unit="s"))
+        cells = [[law, str(count), *(f"{t:.2f} s" for t in times)] for law, count, *times in rows]
+        texts += [f"**Plans over 1 to 1,000 workers, {title} learning rate**",
+                  timing.table(head, cells)]  # fmt: skip
+    curves = [processor_time(timed(law), max(rounds, 2)) for law in laws]
+    targets.append(timing.Target("time_to", 1e3 * max(curves), 1e3 * CURVE, unit="ms"))
+    cells = [[law, f"{1e3 * t:.0f} ms"] for law, t in zip(laws, curves, strict=True)]
+    texts += ["**`AsyncSGD.time_to`, 1,000 eigenvalues**", timing.table(("cycles", "time"), cells)]
+    passed, line = timing.verdict(targets)
+    texts += [timing.targets_table(targets), line]
+    print("\n\n".join(texts))
+    if options.write_docs:
+        timing.write_section("planning", "\n\n".join(texts))
+    return int(not passed)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ noise is drawn. Serves machines that are steady: laws that do not change, at mos
 nothing of losses or targets.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -23,7 +22,7 @@ from sdde.cluster.timing import AHEAD
 from sdde.engine.seeds import key_of
 from sdde.equation.laws import as_law
 from sdde.solving.execute import available_threads
-from sdde.solving.executors import Crew, crew_of, run_tasks
+from sdde.solving.executors import crew_of, crew_or_threads, run_tasks
 
 Floats = NDArray[np.float64]
 
@@ -135,7 +134,8 @@ class LinearRuns:
             values[edges.index(task[0])] = result[0] / (task[1] - task[0])
             gradients += result[1]
 
-        with _crew(executor) as crew:
+        threads = min(available_threads(), GROUPS)
+        with crew_or_threads(crew_of(executor), threads) as crew:
             if crew.is_here:
                 work.ready()  # compiled once, before the threads want it
             if not run_tasks(crew, work, list(pairwise(edges)), take):
@@ -220,21 +220,3 @@ class _Work:
             np.zeros(size), np.zeros(size), np.zeros((self.runs.workers, size)), out,
         )  # fmt: skip
         return out, int(gradients)
-
-
-class _crew:
-    """The crew of an executor, or threads of this process for as long as they are needed."""
-
-    def __init__(self, executor: Any) -> None:
-        self.crew, self.pool = crew_of(executor), None
-
-    def __enter__(self) -> Crew:
-        if self.crew is None:
-            threads = min(available_threads(), GROUPS)
-            self.pool = ThreadPoolExecutor(threads)
-            self.crew = Crew(self.pool, self.pool.submit, lambda: threads, is_here=True)
-        return self.crew
-
-    def __exit__(self, *_: Any) -> None:
-        if self.pool is not None:
-            self.pool.shutdown()

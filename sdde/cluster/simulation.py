@@ -33,7 +33,7 @@ from sdde.cluster.run_storing import (
 from sdde.cluster.runs import MOST_RECORDS, STATUS, Runs
 from sdde.cluster.system import SharedLink, System
 from sdde.engine.seeds import MAX_CHANNELS, MAX_PATHS, seed_of
-from sdde.solving.executors import Crew, crew_of, run_tasks
+from sdde.solving.executors import Crew, crew_of, crew_or_threads, run_tasks
 from sdde.solving.memory import require_memory
 from sdde.solving.stores import Store
 from sdde.solving.storing import seed_in
@@ -283,10 +283,8 @@ class _Job:
         with _bar(self) as bar, ExitStack() as stack:
             if bar is not None:
                 bar.update(self.runs - sum(b - a for a, b in map(kept.span, missing)))
-            crew = self.crew
-            if crew is None:
-                pool = stack.enter_context(ThreadPoolExecutor(self.threads))
-                crew = Crew(pool, pool.submit, lambda: self.threads, is_here=True)
+            crew = stack.enter_context(crew_or_threads(self.crew, self.threads))
+            if crew.is_here:
                 work.ready()  # compiled once, before the threads want it
             if not run_tasks(crew, work, map(kept.span, missing), take):
                 raise KeyboardInterrupt

@@ -15,7 +15,8 @@ import queue
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,16 @@ def crew_of(executor: Any) -> Crew | None:
         remedy="For example executor = concurrent.futures.ProcessPoolExecutor(), or"
         " dask.distributed.Client().",
     )  # fmt: skip
+
+
+@contextmanager
+def crew_or_threads(crew: Crew | None, threads: int) -> Iterator[Crew]:
+    """Give a crew, or else so many threads of this process for as long as they are needed."""
+    if crew is not None:
+        yield crew
+        return
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        yield Crew(pool, pool.submit, lambda: threads, is_here=True)
 
 
 def _workers_of(executor: Any) -> int:

@@ -10,7 +10,6 @@ import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from sdde.equation.problem import Problem
 from sdde.errors import ArgumentError, SolutionWarning
 from sdde.solving.brownian import Brownian
 from sdde.solving.execute import Progress, Stops, available_threads, reporter
-from sdde.solving.executors import Crew, crew_of, run_tasks
+from sdde.solving.executors import Crew, crew_of, crew_or_threads, run_tasks
 from sdde.solving.fitting import fitted
 from sdde.solving.labels import coordinates, labelled
 from sdde.solving.points import Found, Points, Table, as_points, found_of
@@ -184,9 +183,10 @@ def sweep(
         stack.callback(close)
         if crew is None and missing:
             work.threads = max(1, most // len(missing))
-            pool = stack.enter_context(ThreadPoolExecutor(min(most, len(missing))))
-            crew = Crew(pool, pool.submit, lambda: most, is_here=True)
-        if crew is not None:
+        report(len(points) - len(missing), len(points))
+        if missing:
+            threads = min(most, len(missing))
+            crew = stack.enter_context(crew_or_threads(crew, threads))
             _gather(crew, work, missing, table, kept, report)
     _warn(table)
     made_by = {"seed": str(seed), "seeds": seeds, "method": method}
@@ -200,7 +200,6 @@ def _gather(
     """Have parameter sets computed, and put what they yield into the table, and the store."""
     total, length = len(table.points), 1
     finished = total - len(missing)
-    report(finished, total)
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         first = 0
