@@ -103,6 +103,7 @@ def _table(law: Law) -> tuple[Floats, Floats]:
     return levels, np.asarray(law.quantile(levels))
 
 
+@lru_cache(maxsize=4)
 def _lattice(length: int, copies: int, factor: int) -> Floats:
     """Return the points of the lattice, shape (length, copies)."""
     powers = [1]

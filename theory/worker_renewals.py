@@ -147,12 +147,14 @@ class WorkerRenewals:
         a, self.slope = self.alpha[:, None], SLOPE / self.step
         widths, which = np.unique(self.step[:, 0], return_inverse=True)
         groups = range(len(crew.laws))
-        self.mass = [
-            np.stack([masses(crew.laws[j], w * crew.scales[j]) for w in widths])[which]
-            for j in groups
+        each = [
+            np.stack([masses(law, w * scale) for w in widths])
+            for law, scale in zip(crew.laws, crew.scales, strict=True)
         ]
-        self.phi = [transformed(mass) for mass in self.mass]
-        self.renewals = [restored(1.0 / (1.0 - phi)) for phi in self.phi]
+        transforms = [transformed(mass) for mass in each]
+        self.mass = [mass[which] for mass in each]
+        self.phi = [phi[which] for phi in transforms]
+        self.renewals = [restored(1.0 / (1.0 - phi))[which] for phi in transforms]
         # A first guess of the memory of the others: what it is for slow changes.
         spread = [0.5 + 0.5 * min(law.squared_variation, 2.0) for law in crew.laws]
         rough = [1.0 / (1.0 + a * phi * w) for phi, w in zip(self.phi, spread, strict=True)]
