@@ -144,8 +144,9 @@ class LossCurve:
             if lowest > target:
                 dips = Dips(places.size, float(time[place]), lowest / target)
             else:
-                reached = above[max(int(np.searchsorted(above, place)) - 1, 0)]
-                dips = Dips(places.size, float(time[reached]), after / target)
+                before = above[above < place]
+                falls = float(time[before[-1]]) if before.size else 0.0
+                dips = Dips(places.size, falls, after / target)
         return settled, dips
 
     def _first(self, time: Floats, value: Floats, target: float) -> float:

@@ -26,7 +26,7 @@ class Valleys:
     Parameters
     ----------
     counts : iterable of int
-        Numbers of workers that span the range, a third apart or less.
+        Numbers of workers that span the range.
     safe : int
         The most workers that are allowed.
     time : callable

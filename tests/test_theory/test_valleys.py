@@ -122,6 +122,16 @@ def test_dips_before_a_curve_settles_are_those_of_its_waves():
             at = time[(time < at) & (value > target)][-1]
         assert dips.falls == pytest.approx(at, abs=0.05)
     assert curve.settles(2.0) == (0.0, Dips())
+    begun = LossCurve(  # below the target at first, then above it for once
+        1.0, empty, 0.0, np.array([-0.1 + 0j, -0.1 + 3j, -0.1 - 3j]),
+        np.array([1.0 + 0j, -0.4 + 0j, -0.4 + 0j]),
+    )  # fmt: skip
+    time = np.linspace(0.0, 5.0, 500_001)
+    value = np.exp(-0.1 * time) * (1.0 - 0.8 * np.cos(3.0 * time))
+    for target in (value.max() * 0.999, value.max() * (1.0 - 1e-7)):
+        settled, dips = begun.settles(target)
+        assert settled == pytest.approx(time[np.flatnonzero(value > target)[-1]], abs=1e-3)
+        assert dips == Dips()
     assert LossCurve(1.0, empty, 0.1, np.empty(0, complex), np.empty(0, complex)).settles(0.1) == (
         math.inf, Dips()
     )  # fmt: skip
