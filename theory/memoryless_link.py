@@ -31,12 +31,12 @@ MOST = 24  # workers: the map has about their third power over six rows
 
 @lru_cache(maxsize=64)
 def largest_alpha(workers: int, think: float, link: Law) -> float:
-    """Return the learning rate times eigenvalue from which expected squares grow.
+    """Return the learning rate times eigenvalue from which expected squares grow, to about 1e-6.
 
     Parameters
     ----------
     workers : int
-        At most `MOST`.
+        At most `MOST`, for the cost.
     think : float
         Mean time of a computation.
     link : Law
@@ -56,6 +56,7 @@ def largest_alpha(workers: int, think: float, link: Law) -> float:
 
     in_turn = 2.0 * np.sin(np.pi / (2.0 * (2.0 * workers - 1.0)))
     apart = (1.0 + np.sqrt(1.0 + 8.0 * workers)) / (2.0 * workers)
+    # A guess: from workers that share nothing to workers in turn as the link fills.
     near = in_turn + (apart - in_turn) / (1.0 + 0.65 * (workers * link.mean / think) ** 3)
     found: Any = newton(growth, near, x1=1.03 * near, tol=_ROOT * near, rtol=_ROOT)
     return float(found)
