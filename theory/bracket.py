@@ -8,15 +8,13 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 Floats = NDArray[np.float64]
+_PRECISION: Any = 1e-13
 
 
-def root_between(
-    function: Callable[[float], float], low: float, high: float, *, digits: int = 13
-) -> float:
-    """Return a root between `low` and `high`, to about so many digits."""
-    precision: Any = 10.0**-digits
+def root_between(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return a root between `low` and `high`, to about 13 digits."""
     span = max(abs(low), abs(high))
-    found: Any = brentq(function, low, high, xtol=precision * span, rtol=precision)
+    found: Any = brentq(function, low, high, xtol=_PRECISION * span, rtol=_PRECISION)
     return float(found)
 
 

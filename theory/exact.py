@@ -30,6 +30,16 @@ HORIZON = 40.0  # mean cycles marched before the slowest exponentials take over
 _DEAD = 1e-17
 
 
+def in_turn(workers: int) -> float:
+    """Return the learning rate times eigenvalue from which workers that arrive in turn diverge."""
+    return 2.0 * math.sin(math.pi / (2.0 * (2.0 * workers - 1.0)))
+
+
+def equal_memoryless(workers: int) -> float:
+    """Return the same for memoryless workers of one rate."""
+    return (1.0 + math.sqrt(1.0 + 8.0 * workers)) / (2.0 * workers)
+
+
 @dataclass(frozen=True, slots=True)
 class SquareCurves:
     """Mean squares of many coordinates over time.
@@ -273,7 +283,7 @@ def fixed_staleness_energy(alpha: Floats, staleness: int) -> Floats:
     It is ``inf`` from the stability limit on.
     """
     a = np.asarray(alpha, dtype=float)
-    limit = 2.0 * math.sin(math.pi / (2.0 * (2.0 * staleness + 1.0)))
+    limit = in_turn(staleness + 1)
     with np.errstate(all="ignore"):
         angle = math.pi / 4.0 + (staleness + 0.5) * np.arcsin(a / 2.0)
         value = np.tan(angle) / (2.0 * a * np.sqrt(1.0 - a**2 / 4.0))

@@ -21,6 +21,8 @@ from scipy.special import binom
 
 from sdde.equation.laws import Law
 
+from .exact import equal_memoryless, in_turn
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -54,10 +56,9 @@ def largest_alpha(workers: int, think: float, link: Law) -> float:
         start = vectors[:, 0].real
         return (float(values[0].real) - 1.0) / alpha
 
-    in_turn = 2.0 * np.sin(np.pi / (2.0 * (2.0 * workers - 1.0)))
-    apart = (1.0 + np.sqrt(1.0 + 8.0 * workers)) / (2.0 * workers)
     # A guess: from workers that share nothing to workers in turn as the link fills.
-    near = in_turn + (apart - in_turn) / (1.0 + 0.65 * (workers * link.mean / think) ** 3)
+    full, apart = in_turn(workers), equal_memoryless(workers)
+    near = full + (apart - full) / (1.0 + 0.65 * (workers * link.mean / think) ** 3)
     found: Any = newton(growth, near, x1=1.03 * near, tol=_ROOT * near, rtol=_ROOT)
     return float(found)
 

@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.sparse.linalg import eigs
 
 from .bracket import root_between
+from .exact import equal_memoryless, in_turn
 
 _SHIFT = 0.3  # of the inverse iteration, per mean cycle: right of all that matters
 
@@ -39,9 +40,7 @@ def largest_alpha(workers: int, stages: int) -> float:
         found: Any = eigs(matrix, k=1, sigma=_SHIFT, v0=start, return_eigenvectors=False)
         return float(found[0].real)
 
-    low = 2.0 * np.sin(np.pi / (2.0 * (2.0 * workers - 1.0)))  # in turn
-    high = (1.0 + np.sqrt(1.0 + 8.0 * workers)) / (2.0 * workers)  # memoryless
-    return root_between(growth, 0.98 * low, 1.02 * high)
+    return root_between(growth, 0.98 * in_turn(workers), 1.02 * equal_memoryless(workers))
 
 
 def generator(workers: int, stages: int) -> tuple[Any, Any, Any]:

@@ -40,11 +40,6 @@ _FAR = 0.5  # index below which no correction matters
 _FULL = 1.5  # times as many workers as keep a link busy: it never rests
 
 
-def in_turn(workers: int) -> float:
-    """Return the edge of workers that arrive in turn."""
-    return 2.0 * math.sin(math.pi / (2.0 * (2.0 * workers - 1.0)))
-
-
 def memoryless(rates: Floats, counts: Floats) -> float:
     """Return the exact edge of memoryless workers, `counts` of each of some `rates`."""
 
@@ -156,6 +151,6 @@ def behind_link(workers: int, think: Law, link: Law, wait: float, cycle: Law) ->
     if few == workers:
         return edge
     if workers * link.mean >= _FULL * (think.mean + link.mean):
-        return edge * in_turn(workers) / in_turn(few)
+        return edge * exact.in_turn(workers) / exact.in_turn(few)
     least = alone(like, few, math.nan)
     return edge * alone(cycle, workers, least * math.sqrt(few / workers)) / least

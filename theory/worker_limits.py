@@ -27,7 +27,7 @@ from .mean_curves import mean_curves
 from .reductions import stream_of
 from .squares import DIRECT, gather
 from .whole_roots import MOST_WORKERS, largest_count
-from .worker_edges import apart, behind_link, in_turn, is_within, memoryless
+from .worker_edges import apart, behind_link, is_within, memoryless
 from .worker_renewals import crew_of, worker_renewals
 from .worker_squares import worker_squares
 
@@ -216,7 +216,7 @@ def mean_square_index(stream: Arrivals, alpha: float) -> float:
     if kind == "memoryless":
         return alpha / largest_alpha(stream)
     if stream.kind == "renewal" and stream.queue:
-        turns = in_turn(stream.workers)
+        turns = exact.in_turn(stream.workers)
         return alpha / (turns if alpha < _SURE * turns else largest_alpha(stream))
     if cycles := _fixed(stream):
         reach = alpha * fixed_cycles.longest_reach(cycles)
@@ -272,11 +272,10 @@ def largest_alpha(stream: Arrivals, near: float = math.nan) -> float:
     n = stream.workers
     kind = exact_kind(stream) if stream.kind == "exact" else None
     if kind == "in step":
-        return in_turn(n)
+        return exact.in_turn(n)
     if kind == "memoryless":
         if len(stream.cycles) == 1:
-            return (1.0 + math.sqrt(1.0 + 8.0 * n)) / (2.0 * n)
-
+            return exact.equal_memoryless(n)
         return memoryless(*stream.rates())
     if stream.kind == "renewal" and stream.queue and stream.link:
         return behind_link(n, *stream.queue, stream.link.waiting_time, stream.cycles[0])

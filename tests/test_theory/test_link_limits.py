@@ -7,9 +7,9 @@ import pytest
 import scipy.stats
 from sdde.theory.arrival_order import largest_alpha, pair_choices
 from sdde.theory.cycle import scaled
+from sdde.theory.exact import in_turn
 from sdde.theory.link_order import staleness
 from sdde.theory.simulated_limits import Growth
-from sdde.theory.worker_edges import in_turn
 
 from sdde import cluster, theory
 from sdde.equation.laws import as_law
