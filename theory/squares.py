@@ -24,7 +24,7 @@ DIRECT = 48  # distinct values that are solved one by one; more are gathered on 
 _DIGITS = 24.0  # natural logarithm of the accuracy of nodes, about: 1e-11 is seen
 _BEYOND = 1.25  # times the largest value, near which mean squares may have a pole
 _FEW_DIRECT, _FEW_DIGITS = 12, 12.0  # the same where a node costs more and is less accurate
-_MANY, _MANY_DIGITS = 32, 10.0  # values of which errors average out: times change by 1e-3 at most
+_MANY, _MANY_DIGITS = 32, 10.0  # values of which errors average out: times change by about 1e-3
 
 
 def square_curves(stream: Arrivals, alpha: Floats) -> exact.SquareCurves:
